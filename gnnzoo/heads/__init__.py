@@ -1,1 +1,5 @@
-"""TODO"""
+"""Task heads: embeddings to predictions, loss and metrics."""
+
+from gnnzoo.heads.node import NodeHead
+
+__all__ = ["NodeHead"]

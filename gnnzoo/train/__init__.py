@@ -1,1 +1,6 @@
-"""TODO"""
+"""Trainers: they fit an encoder and a head, and never see a test label."""
+
+from gnnzoo.train.backprop import Backprop
+from gnnzoo.train.stopping import Patience, TrailingMean
+
+__all__ = ["Backprop", "Patience", "TrailingMean"]

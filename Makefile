@@ -1,0 +1,37 @@
+# make demo: install and see it work.  make test: everything that continuous integration runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint gpu clean
+
+demo: $(VENV)/.installed
+	$(BIN)/gnnzoo train -m model=dagnn,gcn,mlp dataset=digits 'seed=range(0,3)' launcher=joblib
+	$(BIN)/gnnzoo table demo
+
+test: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+gpu: $(VENV)/.tested
+	$(BIN)/python -m pytest -m cuda
+	$(BIN)/gnnzoo bench --device cuda --csv experiments/gpu
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+# torch-scatter compiles against the torch that is installed, hence no build isolation
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[dev,tune]' setuptools wheel ninja hatchling editables
+	$(PIP) install --quiet -c constraints.txt --no-build-isolation torch-scatter
+	touch $@

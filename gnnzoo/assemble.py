@@ -1,0 +1,76 @@
+"""Build the parts of a run from its settings."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from gnnzoo.config import Composed, ConfigError, build, resolve_target
+from gnnzoo.data import GraphDataset, NodeTask, RowNormalizeFeatures, SparsifyFeatures
+
+
+@dataclass
+class Parts:
+    """The built parts of one run."""
+
+    dataset: GraphDataset
+    task: NodeTask
+    encoder: nn.Module
+    head: nn.Module
+    trainer: Any
+
+
+def build_parts(composed: Composed, device: torch.device) -> Parts:
+    """Data set, split, transforms, encoder, head and trainer, as the settings say."""
+    settings, trusted = composed.settings, composed.trusted()
+    dataset = build(settings.dataset, trusted)
+    task = build(settings.protocol, trusted)(dataset, settings.seed)
+    torch.manual_seed(settings.seed)
+    model = OmegaConf.to_container(settings.model, resolve=True)
+    transforms = [build(node, trusted) for node in model.pop("transform", None) or []]
+    encoder_type = resolve_target(model["_target_"], trusted)
+    data = prepare(task.data, transforms, settings.features, encoder_type, device)
+    task = replace(task, data=data)
+    head = build(settings.head, trusted, task=task).to(device)
+    in_channels = task.data.x.size(-1)
+    encoder = build(model, trusted, in_channels=in_channels, out_channels=head.width).to(device)
+    return Parts(dataset, task, encoder, head, build(settings.trainer, trusted))
+
+
+def prepare(
+    data: Any, transforms: list[Any], features: Any, encoder_type: Any, device: torch.device
+) -> Any:
+    """Apply feature settings and the model's transforms; sparse features are always made last."""
+    if features.normalize not in ("none", "row"):
+        raise ConfigError(f"features.normalize must be none or row, got {features.normalize!r}")
+    if features.sparse not in ("auto", "always", "never"):
+        raise ConfigError(f"features.sparse must be auto, always or never, got {features.sparse!r}")
+    if features.normalize == "row":
+        data = RowNormalizeFeatures()(data)
+    for transform in transforms:
+        data = transform(data)
+    reads_sparse = getattr(encoder_type, "reads_sparse_features", False)
+    if features.sparse == "always" and not reads_sparse:
+        raise ConfigError(
+            f"{encoder_type.__name__} does not read sparse features; features.sparse=auto"
+        )
+    if features.sparse == "always":
+        data = SparsifyFeatures(max_density=1.0)(data)
+    elif features.sparse == "auto" and reads_sparse and device.type == "cpu":
+        data = SparsifyFeatures()(data)
+    return data.to(device)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a ``device`` setting; ``auto`` takes CUDA where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device must be auto, cpu or cuda, got {name!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device={name}, but torch sees no CUDA device; device=cpu works")
+    return device

@@ -1,0 +1,121 @@
+"""The command line: results on standard output, progress and complaints on standard error."""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="A model zoo for graph neural networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_PASS_THROUGH)
+def train(context: typer.Context) -> None:
+    """Train: gnnzoo train model=dagnn dataset=cora; -m sweeps; --help lists all settings."""
+    import hydra
+
+    from gnnzoo import sweep
+    from gnnzoo.paths import conf_root
+
+    sys.argv = ["gnnzoo train", *context.args]
+    with sweep.ledger() as ledger:
+        hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
+        raise typer.Exit(sweep.summarise(ledger))
+
+
+def _job(settings: object) -> None:
+    """One run, alone or as a job of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from gnnzoo.config import from_hydra
+    from gnnzoo.executor import execute
+    from gnnzoo.sweep import report_job
+
+    hydra = HydraConfig.get()
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+    overrides = tuple(hydra.overrides.task)
+    try:
+        composed = from_hydra(settings, hydra)
+        if not in_sweep:
+            print(f"recipe: {composed.tuned or 'untuned defaults'}", file=sys.stderr)
+        outcome = execute(composed, in_sweep)
+    except KeyboardInterrupt as error:
+        print("interrupted; the same command resumes the run", file=sys.stderr)
+        raise KeyboardInterrupt from error
+    except Exception as error:
+        message = _one_sentence(error)
+        print(f"error: {message}", file=sys.stderr)
+        if not in_sweep:
+            raise SystemExit(1) from error
+        report_job(overrides, "failed", error=message)
+        return
+    record, state = outcome.record, "skipped" if outcome.skipped else "finished"
+    if in_sweep:
+        report_job(overrides, state, metric=record["metric"], test=record["test"])
+        print(f"{state}: {' '.join(overrides)}  {_score(record)}", file=sys.stderr)
+        return
+    if outcome.skipped:
+        print("this run was finished before (rerun=true runs it again)", file=sys.stderr)
+    print(f"{_score(record)}\n{outcome.run_dir}")
+
+
+def _score(record: dict) -> str:
+    return f"test {record['metric']} {record['test']:.4f} (val {record['val']:.4f})"
+
+
+def _one_sentence(error: Exception) -> str:
+    """The message of an expected error; anything else with its traceback."""
+    from gnnzoo.config import ConfigError
+    from gnnzoo.data import MissingDataError
+    from gnnzoo.executor import RunRefused
+    from gnnzoo.train.backprop import TrainingFailed
+
+    expected = (ConfigError, MissingDataError, RunRefused, TrainingFailed, ValueError, ImportError)
+    if os.environ.get("GNNZOO_TRACEBACK") or not isinstance(error, expected):
+        traceback.print_exc()
+    return str(error) if isinstance(error, expected) else f"{type(error).__name__}: {error}"
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="models, datasets, heads or tables")],
+    pattern: Annotated[str, typer.Argument(help="shell wildcard")] = "*",
+) -> None:
+    """List models, datasets, heads or tables."""
+    from gnnzoo.registry import describe, list_names
+
+    names = list_names(kind, pattern)
+    width = max(map(len, names), default=0)
+    for name in names:
+        typer.echo(f"{name:<{width}}  {describe(kind, name)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, devices, back-ends and data folders, and what is missing."""
+    from gnnzoo.doctor import report
+
+    typer.echo(report())
+
+
+def main() -> None:
+    """Entry point of the ``gnnzoo`` command."""
+    from gnnzoo.config import ConfigError
+    from gnnzoo.registry import UnknownName
+
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except (ConfigError, UnknownName) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,210 @@
+"""From YAML files and overrides to settings, and from settings to Python objects."""
+
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from gnnzoo.paths import conf_root
+
+KNOWN_TARGETS = (
+    "gnnzoo",
+    "torch.nn",
+    "torch.optim",
+    "torch_geometric.nn",
+    "torch_geometric.transforms",
+)
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message says which, its value, and what would work."""
+
+
+@dataclass
+class Features:
+    """How node features enter the encoder."""
+
+    normalize: str = "none"  # none | row: divide each row by its sum
+    sparse: str = "auto"  # auto | always | never: keep mostly-zero features as a sparse matrix
+
+
+@dataclass
+class RunConfig:
+    """Settings of one run; the parts are YAML groups with a ``_target_`` each."""
+
+    head: Any = None
+    dataset: Any = None
+    protocol: Any = None
+    model: Any = None
+    trainer: Any = None
+    features: Features = field(default_factory=Features)
+    seed: int = 0
+    device: str = "auto"  # auto | cpu | cuda | cuda:1
+    threads: int | None = None  # torch threads; null leaves torch's choice
+    deterministic: bool = False  # refuse operations whose result may differ between two runs
+    run_dir: str | None = None  # null: a folder under runs/ named after the settings
+    rerun: bool = False  # run again although a finished record exists
+    progress: str = "auto"  # auto | bar | lines | none
+    checkpoint_seconds: float = 20.0  # time between two checkpoints
+    trusted_targets: list[str] = field(default_factory=list)  # packages whose parts may be built
+
+
+ConfigStore.instance().store("run_schema", RunConfig)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Settings of one run, with the choice made in each group and the recipe that was applied."""
+
+    settings: DictConfig
+    choices: Mapping[str, str | None]
+    overrides: tuple[str, ...]
+    tuned: str | None
+
+    def trusted(self) -> tuple[str, ...]:
+        """Packages named on the command line or in ``GNNZOO_TRUSTED_TARGETS``."""
+        return _trusted_packages(self.settings, self.overrides)
+
+
+def compose(overrides: Iterable[str], config_dirs: Iterable[str | Path] = ()) -> Composed:
+    """Compose the settings that the command line ``gnnzoo train <overrides>`` would run.
+
+    Raises:
+        ConfigError: If an override names an unknown setting, option or recipe.
+    """
+    overrides = list(overrides)
+    folders = [Path(folder).absolute() for folder in config_dirs]
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"]
+    try:
+        with initialize_config_dir(str(conf_root()), version_base="1.3"):
+            config = hydra_compose(
+                "config", overrides + search * bool(folders), return_hydra_config=True
+            )
+    except HydraException as error:
+        raise ConfigError(str(error)) from error
+    settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return from_hydra(settings, config.hydra)
+
+
+def from_hydra(settings: DictConfig, hydra: DictConfig) -> Composed:
+    """Join a job's settings with what Hydra knows of it, and check what Hydra lets pass."""
+    choices = dict(hydra.runtime.choices)
+    overrides = tuple(hydra.overrides.task)
+    search_path = [Path(str(source.path)) for source in hydra.runtime.config_sources]
+    tuned = _tuned_recipe(choices.get("tuned"), overrides, search_path)
+    composed = Composed(settings, choices, overrides, tuned)
+    composed.trusted()
+    return composed
+
+
+def _tuned_recipe(name: str | None, overrides: Iterable[str], folders: list[Path]) -> str | None:
+    """The recipe file that was applied; Hydra skips a missing optional one without a word."""
+    if name in (None, "none", "null"):
+        return None
+    if any((folder / "tuned" / f"{name}.yaml").is_file() for folder in folders):
+        return name
+    if any(override.lstrip("+").startswith("tuned=") for override in overrides):
+        root = conf_root() / "tuned"
+        known = sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
+        raise ConfigError(
+            f"no recipe named {name!r} under conf/tuned; there are: {', '.join(known)}"
+        )
+    return None
+
+
+def _trusted_packages(settings: DictConfig, overrides: Iterable[str]) -> tuple[str, ...]:
+    """Packages to trust; a configuration file may not widen the list by itself."""
+    from_environment = os.environ.get("GNNZOO_TRUSTED_TARGETS", "").replace(",", " ").split()
+    listed = [str(package) for package in settings.trusted_targets]
+    if listed and not any(override.startswith("trusted_targets=") for override in overrides):
+        raise ConfigError(
+            f"trusted_targets={listed} comes from a configuration file; give it on the command line "
+            "or in GNNZOO_TRUSTED_TARGETS"
+        )
+    return (*from_environment, *listed)
+
+
+def build(node: Any, trusted: Iterable[str] = (), **extra: Any) -> Any:
+    """Call the ``_target_`` of a node, and of the nodes inside it, with their settings.
+
+    Args:
+        node: A mapping with ``_target_``.
+        trusted: Packages to accept besides gnnzoo, torch's and PyG's modules.
+        **extra: Arguments known only now, such as ``in_channels``.
+
+    Raises:
+        ConfigError: If a target is missing or outside the accepted packages, or gets an argument
+            that it does not take.
+        Exception: Whatever the target itself raises, unchanged.
+    """
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError(f"expected settings with a _target_, got {node!r}")
+    for target in targets(node):
+        resolve_target(target, trusted)
+    _check_arguments(node, extra)
+    try:
+        return instantiate(dict(node), **extra, _convert_="all")
+    except InstantiationException as error:
+        if error.__cause__ is not None:
+            raise error.__cause__ from None
+        raise ConfigError(str(error)) from error
+
+
+def targets(node: Any) -> list[str]:
+    """Every ``_target_`` in a tree of settings, outermost first."""
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, Mapping):
+        own = [node["_target_"]] if "_target_" in node else []
+        return own + [target for value in node.values() for target in targets(value)]
+    if isinstance(node, list | tuple):
+        return [target for value in node for target in targets(value)]
+    return []
+
+
+def resolve_target(target: str, trusted: Iterable[str] = ()) -> Any:
+    """The class or function a dotted name stands for, if it lives in an accepted package."""
+    accepted = (*KNOWN_TARGETS, *trusted)
+    if not _inside(target, accepted):
+        raise ConfigError(
+            f"_target_ {target!r} is outside {', '.join(accepted)}; "
+            f"add trusted_targets=[{target.split('.')[0]}] if you trust that package"
+        )
+    try:
+        found = get_object(target)
+    except Exception as error:
+        raise ConfigError(f"cannot import _target_ {target!r}: {error}") from error
+    home = getattr(found, "__module__", None)
+    if not callable(found) or home is None or not _inside(home, accepted):
+        raise ConfigError(
+            f"_target_ {target!r} is not a class or function of {', '.join(accepted)}"
+        )
+    return found
+
+
+def _inside(name: str, packages: Iterable[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _check_arguments(node: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+    """Refuse arguments that the target's signature does not have, with the closest one named."""
+    parameters = inspect.signature(get_object(node["_target_"])).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in [*node, *extra]:
+        if name not in parameters and not (name.startswith("_") and name.endswith("_")):
+            close = get_close_matches(name, parameters, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; it takes {', '.join(parameters)}"
+            raise ConfigError(f"{node['_target_']} takes no argument {name!r}{hint}")

@@ -1,0 +1,62 @@
+"""What the jobs of a sweep tell the process that started them: one line each, in a shared file."""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_LEDGER = "GNNZOO_SWEEP_LEDGER"
+
+
+@contextmanager
+def ledger() -> Iterator[Path]:
+    """A file that the jobs of this sweep, here or in child processes, write their ends into."""
+    with tempfile.TemporaryDirectory(prefix="gnnzoo-") as folder:
+        path = Path(folder) / "jobs.jsonl"
+        path.touch()
+        os.environ[_LEDGER] = str(path)
+        try:
+            yield path
+        finally:
+            del os.environ[_LEDGER]
+
+
+def report_job(overrides: tuple[str, ...], status: str, **fields: Any) -> None:
+    """A job has ended; one short line is written at once, so lines of two jobs do not mix."""
+    line = {"overrides": list(overrides), "status": status, **fields}
+    with open(os.environ[_LEDGER], "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def summarise(path: Path) -> int:
+    """Print the scores per setting, then what failed; returns the exit status.
+
+    Seeds of one setting share a line: mean and sample standard deviation of the test metric.
+    """
+    jobs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    settings: dict[str, list[Mapping[str, Any]]] = {}
+    for job in jobs:
+        name = " ".join(entry for entry in job["overrides"] if not entry.startswith("seed="))
+        settings.setdefault(name or "defaults", []).append(job)
+    width = max(map(len, settings), default=0)
+    for name, group in settings.items():
+        done = [job for job in group if job["status"] in ("finished", "skipped")]
+        if done:
+            scores = [job["test"] for job in done]
+            spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
+            print(
+                f"{name:<{width}}  {done[0]['metric']} {statistics.mean(scores):.4f} "
+                f"± {spread:.4f}  ({len(done)} seeds)"
+            )
+    skipped = sum(job["status"] == "skipped" for job in jobs)
+    if skipped:
+        print(f"{skipped} of {len(jobs)} runs were finished before and were not run again")
+    failed = [job for job in jobs if job["status"] == "failed"]
+    for job in failed:
+        print(f"failed: {' '.join(job['overrides'])}: {job['error']}", file=sys.stderr)
+    return 1 if failed else 0
