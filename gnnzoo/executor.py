@@ -125,7 +125,7 @@ def execute(composed: Composed, in_sweep: bool = False) -> Outcome:
 
 
 def folder_of(composed: Composed, identity: Identity) -> Path:
-    """The run folder: ``run_dir`` if given, else a name under the runs folder made of the identity."""
+    """The run folder: ``run_dir`` if given, else under the runs folder, named by identity."""
     if composed.settings.run_dir:
         return Path(composed.settings.run_dir).absolute()
     choices = composed.choices

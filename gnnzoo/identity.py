@@ -42,7 +42,7 @@ _SHOWS_ONLY = (
 
 
 def cell_hash(composed: Composed) -> str:
-    """sha256 of the settings with constructor defaults filled in, without seed, device and paths."""
+    """sha256 of the settings with constructor defaults, without seed, device and paths."""
     settings = OmegaConf.to_container(composed.settings, resolve=True)
     kept = {key: value for key, value in settings.items() if key not in NOT_IDENTITY}
     filled = _canonical(kept, composed.trusted())
