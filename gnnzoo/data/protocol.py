@@ -1,0 +1,145 @@
+"""Protocols: how a data set is split, and what training may see of it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from gnnzoo.data.dataset import GraphDataset, Masks
+from gnnzoo.data.splits import check_masks, random_per_class, split_sha256
+
+HIDDEN = -1  # label of every node that is neither trained nor validated on
+
+
+@dataclass(frozen=True)
+class NodeTask:
+    """One split of a data set for node classification.
+
+    Attributes:
+        data: ``x``, ``edge_index``, ``y``, ``train_mask``, ``val_mask``, ``test_mask``. In ``y``
+            the label of every node outside training and validation is -1.
+        test_labels: Labels of the nodes of ``data.test_mask``, in order; kept apart, so that
+            training cannot read them.
+        num_classes: Number of classes.
+        split_number: Which fixed split, or the seed that drew a random one.
+        split_sha256: Checksum of the three masks.
+        metric: Metric to select on and to report.
+    """
+
+    data: Data
+    test_labels: Tensor
+    num_classes: int
+    split_number: int
+    split_sha256: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class NamedSplit:
+    """A split that was published with the data set.
+
+    Args:
+        masks: Name of the published splits, a key of ``dataset.masks``.
+        split: "fixed" (the first), "by_seed" (seed modulo the number of splits) or a number.
+        metric: Metric to select on.
+
+    Raises:
+        ValueError: If the data set has no such splits, or fewer than asked for.
+    """
+
+    masks: str
+    split: str | int = "fixed"
+    metric: str = "accuracy"
+
+    def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
+        """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
+        if self.masks not in dataset.masks:
+            known = ", ".join(dataset.masks) or "none"
+            raise ValueError(
+                f"{dataset.name} has no split named {self.masks!r} (it has: {known}); "
+                "choose one of these, or draw one with protocol=random_per_class"
+            )
+        stored = dataset.masks[self.masks]()
+        columns = [mask.view(len(mask), -1) for mask in stored]  # [num_nodes, num_splits] each
+        num_splits = columns[0].size(1)
+        number = _split_number(self.split, seed)
+        if self.split == "by_seed":
+            number %= num_splits
+        if number >= num_splits:
+            raise ValueError(
+                f"split {number} does not exist: {dataset.name} has {num_splits} "
+                f"{self.masks!r} splits, numbered from 0"
+            )
+        train, val, test = (column[:, number].contiguous() for column in columns)
+        return _node_task(dataset, (train, val, test), number, self.metric)
+
+
+@dataclass(frozen=True)
+class RandomPerClass:
+    """A random split with the same number of training nodes in each class.
+
+    The defaults are those of Planetoid's random splits.
+
+    Args:
+        num_train_per_class: Training nodes per class.
+        num_val: Validation nodes.
+        num_test: Test nodes; None takes all that are left.
+        split: "fixed" (generator seed 0), "by_seed" (the run's seed) or a generator seed.
+        metric: Metric to select on.
+
+    Raises:
+        ValueError: If a class or the graph has too few nodes.
+    """
+
+    num_train_per_class: int = 20
+    num_val: int = 500
+    num_test: int | None = 1000
+    split: str | int = "by_seed"
+    metric: str = "accuracy"
+
+    def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
+        """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
+        number = _split_number(self.split, seed)
+        masks = random_per_class(
+            dataset.data.y,
+            dataset.num_classes,
+            self.num_train_per_class,
+            self.num_val,
+            self.num_test,
+            seed=number,
+        )
+        return _node_task(dataset, masks, number, self.metric)
+
+
+def _split_number(split: str | int, seed: int) -> int:
+    if split == "fixed":
+        return 0
+    if split == "by_seed":
+        return seed
+    if isinstance(split, int) and not isinstance(split, bool) and split >= 0:
+        return split
+    raise ValueError(f"split must be fixed, by_seed or a number from 0, got {split!r}")
+
+
+def _node_task(dataset: GraphDataset, masks: Masks, number: int, metric: str) -> NodeTask:
+    labels = dataset.data.y
+    check_masks(masks, labels)
+    train, val, test = masks
+    data = Data(
+        x=dataset.data.x,
+        edge_index=dataset.data.edge_index,
+        y=torch.where(train | val, labels, HIDDEN),
+        train_mask=train,
+        val_mask=val,
+        test_mask=test,
+        num_nodes=len(labels),
+    )
+    return NodeTask(
+        data=data,
+        test_labels=labels[test],
+        num_classes=dataset.num_classes,
+        split_number=number,
+        split_sha256=split_sha256(masks),
+        metric=metric,
+    )
