@@ -126,7 +126,7 @@ def write_record(run_dir: Path, record: Mapping[str, Any]) -> None:
 
 
 def json_safe(value: Any) -> Any:
-    """Copy of ``value`` that JSON can hold: NaN and infinities as null, NumPy scalars as numbers."""
+    """Copy of ``value`` that JSON can hold: NaN and infinity as null, NumPy scalars as numbers."""
     if isinstance(value, Mapping):
         return {str(key): json_safe(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
