@@ -74,12 +74,14 @@ def _score(record: dict) -> str:
 
 def _one_sentence(error: Exception) -> str:
     """The message of an expected error; anything else with its traceback."""
-    from gnnzoo.config import ConfigError
     from gnnzoo.data import MissingDataError
     from gnnzoo.executor import RunRefused
+    from gnnzoo.registry import UnknownName
+    from gnnzoo.results import UnknownTableError
     from gnnzoo.train.backprop import TrainingFailed
 
-    expected = (ConfigError, MissingDataError, RunRefused, TrainingFailed, ValueError, ImportError)
+    expected = (ValueError, ImportError, MissingDataError, RunRefused, TrainingFailed)
+    expected += (UnknownName, UnknownTableError)
     if os.environ.get("GNNZOO_TRACEBACK") or not isinstance(error, expected):
         traceback.print_exc()
     return str(error) if isinstance(error, expected) else f"{type(error).__name__}: {error}"
@@ -100,6 +102,46 @@ def list_(
 
 
 @app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="a name of: gnnzoo list tables")],
+    fill: Annotated[bool, typer.Option("--fill", help="first run the missing cells")] = False,
+    jobs: Annotated[int | None, typer.Option(help="runs side by side; default: all cores")] = None,
+) -> None:
+    """Show a table of reported and reproduced numbers; --fill runs what is missing."""
+    from rich.console import Console
+
+    from gnnzoo import tables
+    from gnnzoo.results import collect, load_table, to_rich
+
+    found = load_table(name)
+    identify = tables.identifier()
+    failures = []
+    if fill:
+        failures = tables.fill(found, identify, jobs or tables.default_jobs())
+        tables.keep(found, identify)
+    summaries = collect(found, identify, tables.known_records(found))
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width).print(to_rich(found, summaries))
+    for path in tables.write_files(found, summaries):
+        typer.echo(path)
+    for failure in failures:
+        typer.echo(f"failed: {failure}", err=True)
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="benchmarks; default: all")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    csv: Annotated[str | None, typer.Option(help="folder for one CSV file per benchmark")] = None,
+) -> None:
+    """Time ops and layers beside stock references, in one run."""
+    from gnnzoo.bench import run_benchmarks
+
+    run_benchmarks(names or [], device, csv)
+
+
+@app.command()
 def doctor() -> None:
     """Show versions, devices, back-ends and data folders, and what is missing."""
     from gnnzoo.doctor import report
@@ -109,13 +151,10 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of the ``gnnzoo`` command."""
-    from gnnzoo.config import ConfigError
-    from gnnzoo.registry import UnknownName
-
     try:
         app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except (ConfigError, UnknownName) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, KeyError) as error:
+        print(f"error: {_one_sentence(error)}", file=sys.stderr)
         raise SystemExit(1) from None
