@@ -1,5 +1,7 @@
 """Run records, the store they are kept in, and the tables and plots made from them alone."""
 
+from gnnzoo.results.curves import read_curve_csv, write_curve_csv
+from gnnzoo.results.plots import plot_comparison, plot_curve
 from gnnzoo.results.record import (
     compact,
     json_safe,
@@ -10,17 +12,52 @@ from gnnzoo.results.record import (
     versions,
     write_record,
 )
+from gnnzoo.results.render import to_csv, to_markdown, to_rich, update_between_markers
 from gnnzoo.results.store import Rebuilt, RunStore
+from gnnzoo.results.summary import (
+    Summary,
+    collect,
+    compare,
+    extract,
+    missing,
+    published_records,
+    summarise,
+)
+from gnnzoo.results.table import Cell, Column, Reported, Row, Table
+from gnnzoo.results.table_yaml import UnknownTableError, list_tables, load_table
 
 __all__ = [
+    "Cell",
+    "Column",
     "Rebuilt",
+    "Reported",
+    "Row",
     "RunStore",
+    "Summary",
+    "Table",
+    "UnknownTableError",
+    "collect",
     "compact",
+    "compare",
+    "extract",
     "json_safe",
+    "list_tables",
+    "load_table",
+    "missing",
     "new_record",
+    "plot_comparison",
+    "plot_curve",
     "provenance",
+    "published_records",
+    "read_curve_csv",
+    "summarise",
     "timestamp",
+    "to_csv",
+    "to_markdown",
+    "to_rich",
+    "update_between_markers",
     "validate",
     "versions",
+    "write_curve_csv",
     "write_record",
 ]

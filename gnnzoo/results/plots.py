@@ -41,6 +41,8 @@ def plot_curve(
     for axes, quantity, factor in ((left, "loss", 1), (right, metric, scale)):
         for number, (prefix, label) in enumerate((("train", "training"), ("val", "validation"))):
             points = _points(rows, f"{prefix}_{quantity}", factor)
+            if not points[0]:
+                continue
             axes.plot(*points, color=_COLOURS[number], linestyle=_DASHES[number], label=label)
             for epoch, value in zip(*points, strict=True):
                 if epoch == best_epoch and prefix == "val":
@@ -85,7 +87,7 @@ def plot_comparison(
         lower = [m - s for m, s in zip(mean, std, strict=True)]
         upper = [m + s for m, s in zip(mean, std, strict=True)]
         axes.fill_between(epochs, lower, upper, alpha=0.18, linewidth=0, **style)
-    _dress(axes, _named(label, in_percent))
+    _dress(axes, _named(label, in_percent), legend="mean ± std over seeds")
     _save(figure, path)
 
 
@@ -127,12 +129,12 @@ def _figure(title: str, width: float) -> "Figure":
     return figure
 
 
-def _dress(axes: "Axes", label: str) -> None:
+def _dress(axes: "Axes", label: str, legend: str | None = None) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(fontsize=9, framealpha=0.9, edgecolor="none", title=legend, title_fontsize=9)
     axes.margins(x=0.02)
 
 

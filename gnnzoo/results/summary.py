@@ -131,6 +131,8 @@ def missing(table: Table, identify: Identify, records: Iterable[Record]) -> list
 def compare(table: Table, summaries: list[Summary]) -> dict[tuple[str, str, str], Paired]:
     """Each row against each baseline, on each column, over runs with equal seed and split.
 
+    Two baselines are compared once: the later one against the earlier one.
+
     Returns:
         By (row, baseline, column); stale runs take no part.
     """
@@ -148,7 +150,7 @@ def compare(table: Table, summaries: list[Summary]) -> dict[tuple[str, str, str]
         for baseline in table.baselines
         for row in table.rows
         for column in table.columns
-        if row.name != baseline
+        if row.name not in table.baselines[: table.baselines.index(baseline) + 1]
     }
 
 

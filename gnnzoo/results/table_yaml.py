@@ -1,0 +1,167 @@
+"""Reading ``experiments/<name>/table.yaml``, with one clear sentence for each mistake in it."""
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from gnnzoo.paths import experiments_root
+from gnnzoo.results.table import Column, Reported, Row, Table
+
+
+class UnknownTableError(KeyError):
+    """There is no table of that name."""
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+def list_tables() -> list[str]:
+    """Names of the tables under ``experiments``."""
+    return sorted(path.parent.name for path in experiments_root().glob("*/table.yaml"))
+
+
+def load_table(name_or_path: str | Path) -> Table:
+    """Read a table by its name under ``experiments`` or by the path of its YAML file.
+
+    Raises:
+        UnknownTableError: If there is no such file.
+        ValueError: If the file has an error; the message is one sentence that names it.
+    """
+    import yaml
+
+    path = Path(name_or_path)
+    if path.suffix != ".yaml" and os.sep not in str(name_or_path):
+        path = experiments_root() / path / "table.yaml"
+    if not path.is_file():
+        known = list_tables()
+        close = difflib.get_close_matches(str(name_or_path), known) or known
+        raise UnknownTableError(
+            f"no table named {str(name_or_path)!r}; there is: {', '.join(close) or 'none'}"
+        )
+    try:
+        return _table(path.absolute(), yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _table(path: Path, raw: Any) -> Table:
+    needed = ("title", "protocol", "metric", "seeds", "columns", "rows")
+    _check_keys("the table", raw, needed, ("unit", "mode", "baselines"))
+    unit = _one_of("unit", raw.get("unit", "percent"), ("percent", "plain"))
+    columns = [_column(name, entry) for name, entry in _mapping("columns", raw["columns"]).items()]
+    if not isinstance(raw["rows"], list) or not raw["rows"]:
+        raise ValueError("rows must be a list with at least one method")
+    rows = [_row(entry, {column.name for column in columns}, unit) for entry in raw["rows"]]
+    names = [row.name for row in rows]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two rows are named {twice[0]!r}")
+    baselines = raw.get("baselines", [])
+    if unknown := [name for name in baselines if name not in names]:
+        raise ValueError(f"baselines names {unknown[0]!r}, which is no row; rows: {_listed(names)}")
+    return Table(
+        name=path.parent.name,
+        path=path,
+        title=str(raw["title"]),
+        protocol=" ".join(str(raw["protocol"]).split()),
+        metric=str(raw["metric"]),
+        unit=unit,
+        mode=_one_of("mode", raw.get("mode", "max"), ("max", "min")),
+        seeds=_seeds(raw["seeds"]),
+        columns=columns,
+        rows=rows,
+        baselines=list(baselines),
+    )
+
+
+def _column(name: str, raw: Any) -> Column:
+    _check_keys(f"column {name!r}", raw, ("overrides",), ("title",))
+    return Column(name, str(raw.get("title", name)), _overrides(f"column {name!r}", raw))
+
+
+def _row(raw: Any, columns: Collection[str], unit: str) -> Row:
+    name = raw.get("name", "?") if isinstance(raw, dict) else "?"
+    where = f"row {name!r}"
+    _check_keys(where, raw, ("name", "overrides"), ("reported", "notes"))
+    for key in ("reported", "notes"):
+        for column in _mapping(f"{key} of {where}", raw.get(key, {})):
+            if column not in columns:
+                raise ValueError(
+                    f"{key} of {where} names the column {column!r}; columns: {_listed(columns)}"
+                )
+    reported = {
+        column: _reported(f"reported value of {where}, column {column!r}", value, unit)
+        for column, value in raw.get("reported", {}).items()
+    }
+    notes = {column: " ".join(str(text).split()) for column, text in raw.get("notes", {}).items()}
+    return Row(str(name), _overrides(where, raw), reported, notes)
+
+
+def _reported(where: str, raw: Any, unit: str) -> Reported:
+    _check_keys(where, raw, ("mean", "std", "runs", "source", "status"), ())
+    mean, std, runs = raw["mean"], raw["std"], raw["runs"]
+    for key, value in (("mean", mean), ("std", std)):
+        if not isinstance(value, int | float) and not (key == "std" and value is None):
+            raise ValueError(f"{key} in the {where} must be a number, got {value!r}")
+    if runs is not None and (not isinstance(runs, int) or runs < 1):
+        raise ValueError(f"runs in the {where} must be a count, or null if unknown, got {runs!r}")
+    if unit == "percent":
+        if not 0 <= mean <= 1:
+            raise ValueError(
+                f"mean in the {where} must be a fraction like 0.844, got {mean}; divide it by 100"
+            )
+        if std is not None and not 0 <= std < 0.3:
+            raise ValueError(
+                f"std in the {where} must be a fraction like 0.005, got {std}; divide it by 100"
+            )
+    if not isinstance(raw["source"], str) or not raw["source"].strip():
+        raise ValueError(f"source in the {where} is empty; say where the number stands")
+    status = _one_of(f"status in the {where}", raw["status"], ("verified", "memory"))
+    return Reported(mean, std, runs, " ".join(raw["source"].split()), status == "verified")
+
+
+def _seeds(raw: Any) -> tuple[int, ...]:
+    if isinstance(raw, str) and (found := re.fullmatch(r"range\((\d+), *(\d+)\)", raw.strip())):
+        raw = list(range(int(found[1]), int(found[2])))
+    good = isinstance(raw, list) and raw and all(type(seed) is int for seed in raw)
+    if not good or len(set(raw)) < len(raw):
+        raise ValueError(
+            f"seeds must be like 'range(0,20)' or a list of distinct ints, got {raw!r}"
+        )
+    return tuple(raw)
+
+
+def _overrides(where: str, raw: Mapping[str, Any]) -> list[str]:
+    value = raw["overrides"]
+    if not isinstance(value, list) or not all(isinstance(v, str) and "=" in v for v in value):
+        raise ValueError(f"overrides of {where} must be a list like [model=gcn], got {value!r}")
+    return value
+
+
+def _check_keys(where: str, raw: Any, needed: Collection[str], optional: Collection[str]) -> None:
+    for key in _mapping(where, raw):
+        if key not in needed and key not in optional:
+            known = [*needed, *optional]
+            raise ValueError(f"{where} has the unknown key {key!r}; known: {_listed(known)}")
+    if lacking := [key for key in needed if key not in raw]:
+        raise ValueError(f"{where} lacks {_listed(lacking)}")
+
+
+def _mapping(where: str, raw: Any) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ValueError(f"{where} must be a mapping, got {raw!r}")
+    return raw
+
+
+def _one_of(where: str, value: Any, allowed: Collection[str]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{where} must be {' or '.join(allowed)}, got {value!r}")
+    return value
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))
