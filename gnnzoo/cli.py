@@ -23,8 +23,10 @@ def train(context: typer.Context) -> None:
     import hydra
 
     from gnnzoo import sweep
+    from gnnzoo.config import register_schema
     from gnnzoo.paths import conf_root
 
+    register_schema()
     sys.argv = ["gnnzoo train", *context.args]
     with sweep.ledger() as ledger:
         hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()

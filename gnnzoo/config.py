@@ -1,5 +1,6 @@
 """From YAML files and overrides to settings, and from settings to Python objects."""
 
+import functools
 import inspect
 import os
 from collections.abc import Iterable, Mapping
@@ -59,7 +60,9 @@ class RunConfig:
     trusted_targets: list[str] = field(default_factory=list)  # packages whose parts may be built
 
 
-ConfigStore.instance().store("run_schema", RunConfig)
+def register_schema() -> None:
+    """Make ``run_schema`` known to Hydra; needed before any composition."""
+    ConfigStore.instance().store("run_schema", RunConfig)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str | Path] = ()) ->
     overrides = list(overrides)
     folders = [Path(folder).absolute() for folder in config_dirs]
     search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"]
+    register_schema()
     try:
         with initialize_config_dir(str(conf_root()), version_base="1.3"):
             config = hydra_compose(
@@ -155,11 +159,13 @@ def build(node: Any, trusted: Iterable[str] = (), **extra: Any) -> Any:
         resolve_target(target, trusted)
     _check_arguments(node, extra)
     try:
-        return instantiate(dict(node), **extra, _convert_="all")
+        # extra goes around Hydra, which would turn dataclasses among it into dictionaries
+        part = instantiate({**node, "_partial_": True}, _convert_="all")
     except InstantiationException as error:
         if error.__cause__ is not None:
             raise error.__cause__ from None
         raise ConfigError(str(error)) from error
+    return functools.partial(part, **extra) if node.get("_partial_") else part(**extra)
 
 
 def targets(node: Any) -> list[str]:

@@ -290,7 +290,7 @@ class _Run:
             self.run_dir / "curve.png",
             title=f"{choices['model']} on {choices['dataset']}, seed {self.settings.seed}",
             metric=parts.task.metric,
-            selected_epoch=selected.epoch + 1,
+            best_epoch=selected.epoch + 1,
         )
 
 

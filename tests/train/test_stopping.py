@@ -20,8 +20,8 @@ def test_patience_on_the_metric_ignores_the_loss():
     assert stops_at(rule, [1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, 0.4]) is None
 
 
-def test_patience_waits_for_min_epochs():
-    assert stops_at(Patience(1, min_epochs=4), [1.0, 2.0, 3.0, 4.0, 5.0]) == 3
+def test_patience_waits_for_its_start():
+    assert stops_at(Patience(1, start=0.6), [1.0, 2.0, 3.0, 4.0, 5.0]) == 3
 
 
 def test_trailing_mean_compares_with_the_window_before_the_epoch():
