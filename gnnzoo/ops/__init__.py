@@ -1,1 +1,25 @@
-"""TODO"""
+"""Sparse operations on PyTorch: one operation per file, its back-ends side by side."""
+
+from gnnzoo.ops import backends
+from gnnzoo.ops.csr import CSR
+from gnnzoo.ops.gated_hops import gated_hops
+from gnnzoo.ops.graph import Graph, as_graph
+from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
+from gnnzoo.ops.sparse_features import SparseFeatures
+from gnnzoo.ops.spmm import spmm
+
+__all__ = [
+    "CSR",
+    "Graph",
+    "SparseFeatures",
+    "SparseMatrix",
+    "as_graph",
+    "backends",
+    "gated_hops",
+    "segment_max",
+    "segment_mean",
+    "segment_softmax",
+    "segment_sum",
+    "spmm",
+]

@@ -1,0 +1,84 @@
+"""What all encoders share: a start, a chain of layers, a readout."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch_geometric import EdgeIndex
+
+from gnnzoo.ops import Graph, SparseFeatures, as_graph
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every layer of one forward pass may read.
+
+    Args:
+        x: The features as they came in.
+        graph: The graph's structure; None for encoders that need none.
+        edge_weight: ``[num_input_edges]``, or None.
+    """
+
+    x: Tensor | SparseFeatures
+    graph: Graph | None = None
+    edge_weight: Tensor | None = None
+
+
+class Chain(nn.Module):
+    """Base class of the encoders.
+
+    ``h_0 = start(context)``, ``h_l = layers[l](h_{l-1}, context)``,
+    ``h = readout([h_1, .., h_L], context)``. A subclass fills `layers` and overrides the other
+    parts where its method differs.
+    """
+
+    reads_sparse_features: ClassVar[bool] = False
+    #: Which transform makes a field that `forward` names; read by `gnnzoo.models.inputs`.
+    made_by: ClassVar[dict[str, str]] = {"graph": "gnnzoo.data.CSRGraph"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+
+    def context(
+        self,
+        x: Tensor | SparseFeatures,
+        edge_index: Tensor | EdgeIndex | Graph,
+        edge_weight: Tensor | None = None,
+        graph: Graph | None = None,
+    ) -> Context:
+        graph = as_graph(edge_index if graph is None else graph, x.size(0))
+        return Context(x, graph, edge_weight)
+
+    def start(self, context: Context) -> Any:
+        return context.x
+
+    def readout(self, states: list[Tensor], context: Context) -> Tensor:
+        return states[-1]
+
+    def forward(
+        self,
+        x: Tensor | SparseFeatures,
+        edge_index: Tensor | EdgeIndex | Graph,
+        edge_weight: Tensor | None = None,
+        graph: Graph | None = None,
+    ) -> Tensor:
+        """Encode all nodes.
+
+        Shapes:
+            x: ``[num_nodes, in_channels]``.
+            edge_index: ``[2, num_edges]``; not read when `graph` is given.
+            edge_weight: ``[num_edges]``, optional.
+            graph: What the transform `CSRGraph` made of the same edges, optional.
+            returns: ``[num_nodes, out_channels]``.
+        """
+        context = self.context(x, edge_index, edge_weight, graph)
+        h, states = self.start(context), []
+        for layer in self.layers:
+            h = layer(h, context)
+            states.append(h)
+        return self.readout(states, context)
+
+    def reset_parameters(self) -> None:
+        for layer in self.layers:
+            layer.reset_parameters()

@@ -1,0 +1,76 @@
+"""Reductions over consecutive rows: segment ``i`` is ``x[rowptr[i]:rowptr[i + 1]]``.
+
+With a graph's `CSR.rowptr` and one row of `x` per entry these sum, average or compare over each
+node's incoming edges.
+"""
+
+import torch
+from torch import Tensor
+
+from gnnzoo.ops import backends
+
+
+def segment_sum(x: Tensor, rowptr: Tensor) -> Tensor:
+    """Sum of each segment; zero for an empty one.
+
+    Shapes:
+        x: ``[num_rows, ...]``.
+        rowptr: ``[num_segments + 1]``, integer, from 0 to ``num_rows``, not decreasing.
+        returns: ``[num_segments, ...]``.
+    """
+    _check(x, rowptr)
+    if backends.choose("segment", x.device) == "scatter":
+        from torch_scatter import segment_csr
+
+        return segment_csr(x, rowptr.long(), reduce="sum")
+    out = x.new_zeros(rowptr.numel() - 1, *x.shape[1:])
+    return out.index_add(0, segment_ids(rowptr, x.size(0)), x)
+
+
+def segment_mean(x: Tensor, rowptr: Tensor) -> Tensor:
+    """Mean of each segment; zero for an empty one. Shapes as in `segment_sum`."""
+    count = (rowptr[1:] - rowptr[:-1]).clamp(min=1).to(x.dtype)
+    return segment_sum(x, rowptr) / count.view(-1, *[1] * (x.dim() - 1))
+
+
+def segment_max(x: Tensor, rowptr: Tensor) -> Tensor:
+    """Largest value of each segment; zero for an empty one. Shapes as in `segment_sum`.
+
+    Where several rows share the largest value, the gradient goes to one of them or is split evenly,
+    depending on the back-end.
+    """
+    _check(x, rowptr)
+    if backends.choose("segment", x.device) == "scatter":
+        from torch_scatter import segment_csr
+
+        return segment_csr(x, rowptr.long(), reduce="max")
+    ids = segment_ids(rowptr, x.size(0)).view(-1, *[1] * (x.dim() - 1)).expand_as(x)
+    out = x.new_zeros(rowptr.numel() - 1, *x.shape[1:])
+    return out.scatter_reduce(0, ids, x, reduce="amax", include_self=False)
+
+
+def segment_softmax(x: Tensor, rowptr: Tensor) -> Tensor:
+    """Softmax within each segment, column by column.
+
+    Shapes:
+        x: ``[num_rows, ...]``.
+        returns: ``[num_rows, ...]``; the rows of a segment add up to 1.
+    """
+    ids = segment_ids(rowptr, x.size(0))
+    shift = segment_max(x.detach(), rowptr).index_select(0, ids)
+    weight = (x - shift).exp()
+    return weight / segment_sum(weight, rowptr).index_select(0, ids)
+
+
+def segment_ids(rowptr: Tensor, num_rows: int) -> Tensor:
+    """``[num_rows]``, int64: the segment of each row."""
+    segments = torch.arange(rowptr.numel() - 1, device=rowptr.device)
+    counts = (rowptr[1:] - rowptr[:-1]).long()
+    return segments.repeat_interleave(counts, output_size=num_rows)
+
+
+def _check(x: Tensor, rowptr: Tensor) -> None:
+    if rowptr.dim() != 1 or rowptr.numel() == 0:
+        raise ValueError(f"rowptr must have shape [num_segments + 1], got {list(rowptr.shape)}")
+    if x.device != rowptr.device:
+        raise ValueError(f"x is on {x.device}, rowptr on {rowptr.device}; move one of them")
