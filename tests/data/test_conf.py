@@ -1,0 +1,86 @@
+"""Every data set and protocol file composes and builds."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from gnnzoo.data import GraphDataset, MissingDataError
+from gnnzoo.paths import conf_root
+
+DATASETS = sorted(path.stem for path in (conf_root() / "dataset").glob("*.yaml"))
+PROTOCOLS = sorted(
+    str(path.relative_to(conf_root() / "protocol").with_suffix(""))
+    for path in (conf_root() / "protocol").rglob("*.yaml")
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path):
+    """Compose as the program does: the protocol follows the data set and the head."""
+    (tmp_path / "conf/head").mkdir(parents=True)
+    (tmp_path / "conf/head/node.yaml").write_text("{}\n")
+    (tmp_path / "conf/main.yaml").write_text(
+        "defaults:\n"
+        "  - _self_\n"
+        "  - head: node\n"
+        "  - dataset: digits\n"
+        "  - protocol: ${dataset}/${head}\n"
+        "hydra:\n"
+        f"  searchpath: ['file://{conf_root()}']\n"
+    )
+
+    def settings(*overrides: str) -> dict[str, Any]:
+        with initialize_config_dir(str(tmp_path / "conf"), version_base=None):
+            return OmegaConf.to_container(compose("main", list(overrides)))
+
+    return settings
+
+
+def build(node: dict[str, Any]) -> Any:
+    module, name = node.pop("_target_").rsplit(".", 1)
+    return getattr(import_module(module), name)(**node)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_has_a_default_node_protocol(name, settings):
+    composed = settings(f"dataset={name}")
+    assert callable(build(composed["protocol"]))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_builds(name, settings):
+    protocol = build(settings(f"protocol={name}")["protocol"])
+    assert protocol.metric == "accuracy"
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_builds_or_says_what_is_missing(name, settings, tmp_path):
+    path = tmp_path / "graph.npz"
+    x = np.ones((2, 1))
+    np.savez(path, x=x, y=np.array([0, 1]), edge_index=np.array([[0], [1]]))
+    overrides = [f"dataset.path={path}"] if name == "file" else []
+    node = settings(f"dataset={name}", *overrides)["dataset"]
+    try:
+        assert isinstance(build(node), GraphDataset)
+    except MissingDataError as error:
+        assert "looked in" in str(error)
+
+
+def test_the_default_protocol_can_be_changed_from_the_command_line(settings):
+    assert settings("protocol.split=by_seed")["protocol"]["split"] == "by_seed"
+    assert settings("dataset=cora", "protocol=geom_gcn")["protocol"]["masks"] == "geom-gcn"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["cora", "citeseer"])
+@pytest.mark.parametrize("protocol", ["public", "geom_gcn", "random_per_class"])
+def test_citation_graphs_go_through_every_protocol(name, protocol, settings, real_mirror):
+    composed = settings(f"dataset={name}", f"protocol={protocol}")
+    task = build(composed["protocol"])(build(composed["dataset"]), seed=4)
+    assert task.test_labels.min() >= 0
+    assert int(task.data.test_mask.sum()) == len(task.test_labels)

@@ -1,0 +1,220 @@
+"""Graph files: what is read, and one clear sentence for everything that cannot be."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+from gnnzoo.data import GraphFileError, MissingDataError, NamedSplit, RandomPerClass, graph_file
+
+NODES = 6
+
+
+def content() -> dict[str, np.ndarray]:
+    nodes = np.arange(NODES)
+    return {
+        "edge_index": np.array([[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]]),
+        "x": np.eye(NODES, 4, dtype=np.float64),
+        "y": nodes % 2,
+        "train_mask": nodes < 2,
+        "val_mask": (nodes >= 2) & (nodes < 4),
+        "test_mask": nodes >= 4,
+    }
+
+
+def csr(prefix: str, dense: np.ndarray) -> dict[str, np.ndarray]:
+    matrix = scipy.sparse.csr_matrix(dense)
+    return {
+        f"{prefix}_data": matrix.data,
+        f"{prefix}_indices": matrix.indices,
+        f"{prefix}_indptr": matrix.indptr,
+        f"{prefix}_shape": np.array(matrix.shape),
+    }
+
+
+def adjacency() -> np.ndarray:
+    dense = np.zeros((NODES, NODES))
+    dense[tuple(content()["edge_index"])] = 1
+    return dense
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    def write(arrays: dict[str, np.ndarray]) -> Path:
+        np.savez(tmp_path / "graph.npz", **arrays)
+        return tmp_path / "graph.npz"
+
+    return write
+
+
+def test_a_complete_file_is_loaded_and_made_undirected(write):
+    dataset = graph_file(write(content()))
+    assert dataset.data.x.dtype == torch.float32
+    assert dataset.data.edge_index.size(1) == 10
+    assert dataset.data.is_undirected()
+    assert dataset.num_classes == 2
+    task = NamedSplit("file")(dataset, seed=0)
+    assert task.data.train_mask.tolist() == [True, True, False, False, False, False]
+
+
+def test_a_directed_file_keeps_its_arcs(write):
+    dataset = graph_file(write(content()), directed=True)
+    assert dataset.data.edge_index.tolist() == content()["edge_index"].tolist()
+
+
+def test_csr_arrays_hold_the_same_graph(write):
+    dense = graph_file(write(content()), directed=True).data
+    arrays = content()
+    arrays |= csr("adj", adjacency()) | csr("attr", arrays.pop("x"))
+    del arrays["edge_index"]
+    arrays["labels"] = arrays.pop("y")
+    sparse = graph_file(write(arrays), directed=True).data
+    for key in ("x", "edge_index", "y"):
+        assert torch.equal(dense[key], sparse[key])
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_several_splits_may_lie_in_rows_or_columns(write, transpose):
+    arrays = content()
+    masks = [arrays[key] for key in ("train_mask", "val_mask", "test_mask")]
+    for key, shift in (("train_mask", 0), ("val_mask", 1), ("test_mask", 2)):
+        columns = np.stack([masks[shift], masks[(shift + 1) % 3]], axis=1)
+        arrays[key] = columns.T if transpose else columns
+    dataset = graph_file(write(arrays))
+    numbers = [NamedSplit("file", "by_seed")(dataset, seed).split_number for seed in range(3)]
+    assert numbers == [0, 1, 0]
+    assert NamedSplit("file", split=1)(dataset, 0).data.train_mask.nonzero().view(-1).tolist() == [
+        2,
+        3,
+    ]
+
+
+def test_a_file_without_masks_asks_for_a_random_protocol(write):
+    arrays = {key: value for key, value in content().items() if "mask" not in key}
+    dataset = graph_file(write(arrays))
+    with pytest.raises(ValueError, match=r"no split named 'file'.*protocol=random_per_class"):
+        NamedSplit("file")(dataset, seed=0)
+    assert RandomPerClass(1, 1, None)(dataset, seed=0).data.test_mask.sum() == 3
+
+
+def test_nodes_without_a_label_may_be_outside_the_masks(write):
+    arrays = content()
+    arrays["y"][5] = -1
+    arrays["test_mask"][5] = False
+    assert graph_file(write(arrays)).data.y[5] == -1
+
+
+def changed(key: str, change: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+    arrays = content()
+    arrays[key] = change(arrays[key])
+    return arrays
+
+
+def put(value: float, *place: int) -> Callable[[np.ndarray], np.ndarray]:
+    def change(array: np.ndarray) -> np.ndarray:
+        array[place] = value
+        return array
+
+    return change
+
+
+def without(*keys: str, **more: np.ndarray) -> dict[str, np.ndarray]:
+    return {key: value for key, value in content().items() if key not in keys} | more
+
+
+def with_adj(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    return without("edge_index") | csr("adj", adjacency()) | changes
+
+
+def with_attr(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    return without("x") | csr("attr", content()["x"]) | changes
+
+
+BAD = {
+    "id too large": (changed("edge_index", put(6, 1, 3)), "edge 3 names node 6, but x has 6 rows"),
+    "negative id": (changed("edge_index", put(-1, 0, 2)), "edge 2 names node -1"),
+    "float ids": (changed("edge_index", lambda a: a.astype(float)), "whole numbers, got float64"),
+    "edges in rows": (changed("edge_index", lambda a: a.T), r"got \[5, 2\]; transpose it"),
+    "no edges": (without("edge_index"), "no edges: neither edge_index nor adj_indptr"),
+    "NaN": (changed("x", put(np.nan, 2, 1)), "x holds nan in row 2, column 1"),
+    "infinity": (changed("x", put(np.inf, 0, 3)), "x holds inf in row 0, column 3"),
+    "overflow": (changed("x", put(1e300, 0, 0)), r"x holds 1e\+300 in row 0, column 0"),
+    "complex x": (changed("x", lambda a: a.astype(complex)), "real numbers, got complex128"),
+    "flat x": (changed("x", lambda a: a[:, 0]), r"num_features\], .* got \[6\]"),
+    "empty x": (changed("x", lambda a: a[:, :0]), r"got \[6, 0\]"),
+    "no x": (without("x"), "no node features: neither x nor attr_indptr"),
+    "no labels": (without("y"), "no labels: neither y nor labels"),
+    "float labels": (changed("y", lambda a: a / 2), r"whole numbers, got float64; save y.astype"),
+    "short labels": (changed("y", lambda a: a[:-1]), r"y must be \[6\].* got \[5\]"),
+    "one-hot labels": (changed("y", lambda a: np.eye(2, dtype=int)[a]), r"got \[6, 2\]"),
+    "label -2": (changed("y", put(-2, 1)), "y is -2 at node 1"),
+    "label 2020": (changed("y", put(2020, 4)), "y is 2020 at node 4"),
+    "unlabelled": (changed("y", lambda a: a * 0 - 1), "-1 everywhere"),
+    "overlap": (changed("val_mask", put(True, 1)), "split 0: node 1 is in both train_mask and val"),
+    "empty mask": (changed("test_mask", lambda a: a & False), "test_mask is empty"),
+    "unlabelled in mask": (changed("y", put(-1, 5)), "test_mask holds node 5, which has no label"),
+    "two masks": (without("val_mask"), "val_mask missing; store all three masks or none"),
+    "index mask": (changed("train_mask", lambda a: np.array([0, 1])), "must be bool.*numpy.isin"),
+    "short mask": (
+        changed("train_mask", lambda a: a[:-1]),
+        r"train_mask must be \[6\].* got \[5\]",
+    ),
+    "square mask": (
+        changed("train_mask", lambda a: np.tile(a, (6, 1))),
+        r"train_mask is \[6, 6\].* direction is unclear",
+    ),
+    "unequal masks": (
+        changed("train_mask", lambda a: np.stack([a, a])),
+        r"the masks hold \[2, 1, 1\] splits",
+    ),
+    "pickle": (changed("y", lambda a: a.astype(object)), "pickled Python objects.*never loaded"),
+    "weights": (with_adj(adj_data=np.array([1, 1, 0.5, 1, 1])), "adj_data is 0.5 at entry 2"),
+    "adj shape": (
+        with_adj(adj_shape=np.array([6, 7])),
+        r"adj_shape must be \[6, 6\].*got \[6, 7\]",
+    ),
+    "adj id": (with_adj(adj_indices=np.array([1, 2, 3, 4, 9])), "edge 4 names node 9"),
+    "half a CSR": (without("edge_index", adj_data=np.ones(5)), "adj_shape missing; CSR needs"),
+    "attr id": (with_attr(attr_indices=np.array([0, 1, 2, 4])), "attr_indices is 4 at entry 3"),
+    "attr indptr": (
+        with_attr(attr_indptr=np.array([0, 1, 2])),
+        "attr_indptr must rise from 0 to 4",
+    ),
+    "attr shape": (with_attr(attr_shape=np.array([6])), "attr_shape must be two positive numbers"),
+    "attr float ids": (with_attr(attr_indices=np.ones(4)), "attr_indices must be a list of whole"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_content_is_refused_in_one_sentence(write, arrays, message):
+    path = write(arrays)
+    with pytest.raises(GraphFileError, match=message) as caught:
+        graph_file(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [b"", b"a,b\n1,2\n", b"\x80\x04N.", b"PK\x03\x04cut short"])
+def test_what_is_not_an_archive_is_refused(tmp_path, raw):
+    path = tmp_path / "graph.npz"
+    path.write_bytes(raw)
+    with pytest.raises(GraphFileError, match="not an .npz archive"):
+        graph_file(path)
+
+
+def test_a_damaged_archive_is_refused(write):
+    path = write(content())
+    raw = bytearray(path.read_bytes())
+    start = raw.index(b"x.npy") + 5
+    raw[start : start + 200] = bytes(200)
+    path.write_bytes(raw)
+    with pytest.raises(GraphFileError, match="not a readable .npz archive"):
+        graph_file(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(MissingDataError, match=r"no graph file at .*nowhere.npz; .*dataset.path="):
+        graph_file(tmp_path / "nowhere.npz")

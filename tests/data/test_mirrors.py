@@ -1,0 +1,202 @@
+"""Raw files: found, copied out whole, checked, and missed with one clear error."""
+
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gnnzoo.data.card import Card, RawFiles
+from gnnzoo.data.mirrors import ChecksumError, MissingDataError, combined_sha256, ensure_raw
+
+CONTENT = {"a.txt": b"first", "sub/b.txt": b"second"}
+
+
+def make_card(**changes: object) -> Card:
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
+    files = {"folder": "Toy/raw", "sha256": sums, "url": "https://example.org/toy", **changes}
+    return Card(
+        name="toy",
+        title="Toy",
+        source="here",
+        paper="none",
+        licence="none",
+        homepage="https://example.org",
+        sizes={"num_nodes": 3},
+        files={"graph": RawFiles(**files)},
+    )
+
+
+def fill(place: Path) -> Path:
+    for name, content in CONTENT.items():
+        path = place / "Toy/raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return place
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in CONTENT}
+
+
+def test_files_are_copied_out_of_the_first_mirror_that_has_them(root, tmp_path, monkeypatch):
+    mirror = fill(tmp_path / "full")
+    monkeypatch.setenv("GNNZOO_MIRROR", os.pathsep.join([str(tmp_path / "empty"), str(mirror)]))
+    folder = ensure_raw(make_card())
+    assert folder == root / "Toy/raw"
+    assert read(folder) == CONTENT
+
+
+def test_a_read_only_mirror_is_enough_and_stays_as_it_was(tmp_path, monkeypatch):
+    mirror = fill(tmp_path / "mirror")
+    paths = sorted(mirror.rglob("*"))
+    for path in [*paths, mirror]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    monkeypatch.setenv("GNNZOO_MIRROR", str(mirror))
+    try:
+        folder = ensure_raw(make_card())
+        assert sorted(mirror.rglob("*")) == paths
+        (folder / "a.txt").write_bytes(b"copies are writable")
+    finally:
+        for path in [mirror, *paths]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_files_in_the_data_root_need_neither_mirror_nor_lock(root):
+    fill(root)
+    assert read(ensure_raw(make_card())) == CONTENT
+    assert not (root / ".locks").exists()
+
+
+def test_missing_files_give_one_error_with_file_places_and_origin(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("GNNZOO_MIRROR", str(tmp_path / "empty"))
+    with pytest.raises(MissingDataError) as caught:
+        ensure_raw(make_card())
+    message = str(caught.value)
+    for part in ("Toy/raw/a.txt and 1 more", str(root), str(tmp_path / "empty"), "no network"):
+        assert part in message
+    assert "https://example.org/toy" in message
+    assert "GNNZOO_MIRROR" in message
+    assert "\n" not in message
+    assert isinstance(caught.value, FileNotFoundError)
+    assert caught.value.__suppress_context__
+
+
+def test_a_card_without_address_says_so():
+    with pytest.raises(MissingDataError, match="no public address is known"):
+        ensure_raw(make_card(url=None))
+
+
+@pytest.mark.parametrize("place", ["root", "mirror"])
+def test_a_wrong_checksum_names_the_file_and_both_sums(place, root, tmp_path, monkeypatch):
+    where = fill(root if place == "root" else tmp_path / "mirror")
+    monkeypatch.setenv("GNNZOO_MIRROR", str(tmp_path / "mirror"))
+    bad = where / "Toy/raw/sub/b.txt"
+    bad.write_bytes(b"someone else's")
+    with pytest.raises(ChecksumError) as caught:
+        ensure_raw(make_card())
+    message = str(caught.value)
+    assert str(bad) in message
+    assert hashlib.sha256(b"someone else's").hexdigest() in message
+    assert hashlib.sha256(b"second").hexdigest() in message
+    if place == "mirror":
+        assert not (root / "Toy/raw/sub/b.txt").exists()
+
+
+def answer_with(monkeypatch, answers: dict[str, bytes]) -> None:
+    monkeypatch.setattr(
+        "urllib.request.urlopen", lambda address, timeout: io.BytesIO(answers[address])
+    )
+
+
+def test_files_are_downloaded_one_by_one(monkeypatch):
+    answers = {f"https://example.org/toy/{name}": value for name, value in CONTENT.items()}
+    answer_with(monkeypatch, answers)
+    assert read(ensure_raw(make_card())) == CONTENT
+
+
+def test_a_download_with_a_wrong_checksum_is_not_kept(root, monkeypatch):
+    answers = {f"https://example.org/toy/{name}": b"<html>" for name in CONTENT}
+    answer_with(monkeypatch, answers)
+    with pytest.raises(ChecksumError, match="example.org/toy/a.txt"):
+        ensure_raw(make_card())
+    assert not list((root / "Toy/raw").iterdir())
+
+
+def test_files_are_taken_out_of_a_downloaded_archive(root, monkeypatch):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, value in CONTENT.items():
+            archive.writestr(f"inside/{name}", value)
+        archive.writestr("inside/not_asked_for.txt", b"")
+    answer_with(monkeypatch, {"https://example.org/toy.zip": packed.getvalue()})
+    card = make_card(archive="https://example.org/toy.zip", archive_folder="inside", url=None)
+    folder = ensure_raw(card)
+    assert read(folder) == CONTENT
+    assert not (folder / "not_asked_for.txt").exists()
+    assert not list((root / ".downloads").iterdir())
+
+
+def test_an_archive_that_is_none_counts_as_missing(monkeypatch):
+    answer_with(monkeypatch, {"https://example.org/toy.zip": b"<html>"})
+    with pytest.raises(MissingDataError, match="not a zip file"):
+        ensure_raw(make_card(archive="https://example.org/toy.zip", url=None))
+
+
+def test_the_combined_checksum_sees_names_and_contents(root):
+    files = make_card().files["graph"]
+    folder = fill(root) / "Toy/raw"
+    before = combined_sha256(files, folder)
+    assert before == combined_sha256(files, folder)
+    (folder / "a.txt").write_bytes(b"other")
+    assert before != combined_sha256(files, folder)
+
+
+@pytest.mark.parametrize("folder", ["/etc", "../elsewhere"])
+def test_a_card_cannot_lead_out_of_the_data_root(folder):
+    with pytest.raises(ValueError, match="below the data root"):
+        make_card(folder=folder)
+
+
+WORKER = """
+import shutil, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_mirrors import make_card, read, CONTENT
+from gnnzoo.data.mirrors import ensure_raw
+if sys.argv[2] == "stop":
+    def half(source, target):
+        Path(target).write_bytes(b"fi")
+        Path(sys.argv[3]).touch()
+        time.sleep(60)
+    shutil.copyfile = half
+assert read(ensure_raw(make_card())) == CONTENT
+"""
+
+
+def start(mode: str, mark: Path) -> subprocess.Popen:
+    here = str(Path(__file__).parent)
+    return subprocess.Popen([sys.executable, "-c", WORKER, here, mode, str(mark)])
+
+
+def test_two_processes_at_once_and_a_killed_one_do_no_harm(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("GNNZOO_MIRROR", str(fill(tmp_path / "mirror")))
+    mark = tmp_path / "mark"
+    stopped = start("stop", mark)
+    deadline = time.monotonic() + 50
+    while not mark.exists():
+        assert stopped.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = [start("go", mark) for _ in range(2)]
+    stopped.send_signal(signal.SIGKILL)
+    stopped.wait()
+    assert not (root / "Toy/raw/a.txt").exists() or read(root / "Toy/raw")
+    assert [worker.wait(timeout=50) for worker in workers] == [0, 0]
+    assert read(root / "Toy/raw") == CONTENT

@@ -1,0 +1,128 @@
+"""Splits never overlap, test labels stay hidden, and the seed means what the setting says."""
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from gnnzoo.data import GraphDataset, NamedSplit, RandomPerClass, digits
+from gnnzoo.data.splits import check_masks, random_per_class, split_sha256
+
+SMALL = {"num_train_per_class": 2, "num_val": 3, "num_test": 4}
+
+
+def toy(num_splits: int = 3, unlabelled: int = 0) -> GraphDataset:
+    y = torch.arange(12) % 3
+    y[len(y) - unlabelled :] = -1
+    x = torch.rand(12, 4)
+    edge_index = torch.randint(12, (2, 30))
+    part = torch.stack([torch.roll(torch.arange(12) // 4, split) for split in range(num_splits)], 1)
+    return GraphDataset(
+        name="toy",
+        data=Data(x=x, edge_index=edge_index, y=y),
+        num_classes=3,
+        sha256="",
+        masks={"public": lambda: (part == 0, part == 1, part == 2)},
+    )
+
+
+PROTOCOLS = [
+    NamedSplit("public"),
+    NamedSplit("public", split="by_seed"),
+    NamedSplit("public", split=2),
+    RandomPerClass(**SMALL),
+    RandomPerClass(**{**SMALL, "num_test": None}),
+]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=repr)
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_splits_do_not_overlap_and_hide_the_test_labels(protocol, seed):
+    dataset = toy()
+    truth = dataset.data.y.clone()
+    task = protocol(dataset, seed)
+    data = task.data
+    parts = torch.stack([data.train_mask, data.val_mask, data.test_mask])
+    assert (parts.sum(dim=0) <= 1).all()
+    assert parts.any(dim=1).all()
+    seen = data.train_mask | data.val_mask
+    assert torch.equal(data.y[seen], truth[seen])
+    assert (data.y[~seen] == -1).all()
+    assert torch.equal(task.test_labels, truth[data.test_mask])
+    assert torch.equal(dataset.data.y, truth)
+    assert task.split_sha256 == protocol(dataset, seed).split_sha256
+
+
+def test_by_seed_counts_modulo_the_number_of_fixed_splits():
+    dataset = toy(num_splits=3)
+    by_seed = NamedSplit("public", split="by_seed")
+    assert [by_seed(dataset, seed).split_number for seed in (0, 1, 2, 3, 10)] == [0, 1, 2, 0, 1]
+    assert len({by_seed(dataset, seed).split_sha256 for seed in range(6)}) == 3
+
+
+def test_fixed_and_a_number_do_not_look_at_the_seed():
+    dataset = toy()
+    for make in (lambda split: NamedSplit("public", split), lambda s: RandomPerClass(2, 3, 4, s)):
+        assert {make("fixed")(dataset, seed).split_number for seed in range(4)} == {0}
+        assert {make(2)(dataset, seed).split_number for seed in range(4)} == {2}
+        assert make(0)(dataset, 9).split_sha256 == make("fixed")(dataset, 5).split_sha256
+
+
+def test_a_random_split_is_drawn_by_its_seed_alone():
+    dataset = digits()
+    state = torch.get_rng_state()
+    hashes = {RandomPerClass()(dataset, seed).split_sha256 for seed in range(5)}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(hashes) == 5
+    data = RandomPerClass()(dataset, 3).data
+    sizes = [int(mask.sum()) for mask in (data.train_mask, data.val_mask, data.test_mask)]
+    assert sizes == [200, 500, 1000]
+    assert torch.bincount(dataset.data.y[data.train_mask]).tolist() == [20] * 10
+
+
+def test_nodes_without_a_label_are_never_drawn():
+    dataset = toy(unlabelled=2)
+    data = RandomPerClass(**{**SMALL, "num_test": None})(dataset, 0).data
+    assert not (data.train_mask | data.val_mask | data.test_mask)[-2:].any()
+    assert int((data.train_mask | data.val_mask | data.test_mask).sum()) == 10
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (NamedSplit("geom-gcn"), "toy has no split named 'geom-gcn' .it has: public.*random_per_"),
+        (NamedSplit("public", split=3), "split 3 does not exist: toy has 3 'public' splits"),
+        (NamedSplit("public", split=-1), "split must be fixed, by_seed or a number from 0, got -1"),
+        (NamedSplit("public", split="seed"), "got 'seed'"),
+        (RandomPerClass(split=True), "got True"),
+        (RandomPerClass(5, 1, 1), "class 0 has 4 nodes, fewer than num_train_per_class=5"),
+        (RandomPerClass(2, 3, 4000), "6 labelled nodes are left .* need 4003"),
+        (RandomPerClass(2, 6, None), "num_test=rest need 7"),
+        (RandomPerClass(2, 0, 1), "num_val must be at least 1, got 0"),
+    ],
+    ids=repr,
+)
+def test_impossible_protocols_say_what_is_wrong(protocol, message):
+    with pytest.raises(ValueError, match=message):
+        protocol(toy(), seed=0)
+
+
+def test_masks_that_overlap_or_hold_nothing_are_refused():
+    y = torch.tensor([0, 1, 0, -1])
+    train, val, test = (torch.arange(4) == node for node in range(3))
+    check_masks((train, val, test), y)
+    with pytest.raises(ValueError, match="node 1 is in both val_mask and test_mask"):
+        check_masks((train, val, test | val), y)
+    with pytest.raises(ValueError, match="val_mask is empty"):
+        check_masks((train, val & False, test), y)
+    with pytest.raises(ValueError, match=r"test_mask holds node 3, which has no label"):
+        check_masks((train, val, torch.arange(4) >= 2), y)
+    with pytest.raises(ValueError, match="must be bool"):
+        check_masks((train.long(), val, test), y)
+
+
+def test_the_checksum_tells_splits_apart():
+    y = torch.arange(12) % 3
+    masks = random_per_class(y, 3, 2, 3, 3, seed=0)
+    train, val, test = masks
+    assert split_sha256(masks) == split_sha256(tuple(mask.clone() for mask in masks))
+    assert split_sha256(masks) != split_sha256((val, train, test))

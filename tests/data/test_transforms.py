@@ -1,0 +1,98 @@
+"""Transforms change what they say, leave their input alone, and see no edge that was taken away."""
+
+import pytest
+import torch
+from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform, NormalizeFeatures
+
+from gnnzoo.data import CSRGraph, RowNormalizeFeatures, SparsifyFeatures
+from gnnzoo.ops import Graph, SparseFeatures
+
+TRANSFORMS = [CSRGraph(), RowNormalizeFeatures(), SparsifyFeatures(max_density=1.0)]
+
+
+def toy() -> Data:
+    x = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.5, 0.0, 0.0]])
+    edge_index = torch.tensor([[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]])
+    return Data(x=x, edge_index=edge_index, num_nodes=4)
+
+
+def plain(value: object) -> object:
+    """Tensors that hold everything a transform has put on the data."""
+    if isinstance(value, SparseFeatures):
+        return value.to_dense().tolist()
+    if isinstance(value, Graph):
+        return arcs(value)
+    return value.tolist() if isinstance(value, torch.Tensor) else value
+
+
+def arcs(graph: Graph) -> list[list[int]]:
+    """[source, target] of every edge."""
+    return sorted(graph.edge_index.t().tolist())
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
+def test_a_transform_leaves_its_input_alone(transform: BaseTransform):
+    data = toy()
+    transform(data)
+    assert "graph" not in data
+    assert torch.equal(data.x, toy().x)
+    assert torch.equal(data.edge_index, toy().edge_index)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
+def test_removed_edges_are_never_seen(transform: BaseTransform):
+    """The poison: results must not depend on edges that the message graph lacks.
+
+    The message graph is what is left of two different graphs, and the full graph has been through
+    the same transform object before. A transform that does not read edges works without any.
+    """
+    kept = toy()
+    kept.edge_index = kept.edge_index[:, :4]
+    expected = {key: plain(value) for key, value in transform(kept).to_dict().items()}
+    for removed in (toy().edge_index[:, 4:], torch.tensor([[0, 3], [3, 0]])):
+        full = toy()
+        full.edge_index = torch.cat([kept.edge_index, removed], dim=1)
+        message = transform(full)
+        message.x = kept.x
+        message.edge_index = kept.edge_index
+        found = {key: plain(value) for key, value in transform(message).to_dict().items()}
+        assert found == expected
+    if not transform.reads_edges:
+        del kept.edge_index
+        without = transform(kept).to_dict()
+        assert {key: plain(value) for key, value in without.items()}["x"] == expected["x"]
+
+
+def test_csr_graph_holds_the_edges_and_every_node():
+    data = toy()
+    data.edge_index = torch.tensor([[0], [1]])
+    graph = CSRGraph()(data).graph
+    assert graph.num_nodes == 4
+    assert arcs(graph) == [[0, 1]]
+
+
+def test_rows_are_normalised_as_pyg_does():
+    x = torch.rand(6, 5) * 4
+    ours = RowNormalizeFeatures()(Data(x=x.clone())).x
+    theirs = NormalizeFeatures()(Data(x=x.clone())).x
+    assert torch.equal(ours, theirs)
+
+
+def test_features_become_sparse_below_the_density_only():
+    data = toy()  # 4 of 12 entries
+    assert isinstance(SparsifyFeatures(max_density=0.5)(data).x, SparseFeatures)
+    assert isinstance(SparsifyFeatures(max_density=0.3)(data).x, torch.Tensor)
+    sparse = SparsifyFeatures(max_density=0.5)(data)
+    assert torch.equal(sparse.x.to_dense(), data.x)
+    assert SparsifyFeatures(max_density=0.5)(sparse).x is sparse.x
+
+
+def test_an_impossible_density_is_refused():
+    with pytest.raises(ValueError, match=r"max_density must be in \[0, 1\], got 10"):
+        SparsifyFeatures(max_density=10)
+
+
+def test_reprs_show_the_settings():
+    assert repr(SparsifyFeatures(0.2)) == "SparsifyFeatures(max_density=0.2)"
+    assert repr(CSRGraph()) == "CSRGraph()"
