@@ -111,9 +111,8 @@ def test_csv_has_one_line_per_cell_in_fractions(table, summaries):
 
 
 def test_a_block_is_placed_between_its_markers_and_again():
-    text = (
-        "Intro\n<!-- table:a -->\nold\n<!-- /table -->\n<!-- table:b --><!-- /table -->\nEnd \\1\n"
-    )
+    other = "<!-- table:b --><!-- /table -->\nEnd \\1\n"
+    text = f"Intro\n<!-- table:a -->\nold\n<!-- /table -->\n{other}"
     once = update_between_markers(text, "a", "| new \\1 |\n")
     assert "<!-- table:a -->\n\n| new \\1 |\n\n<!-- /table -->\n<!-- table:b -->" in once
     assert "old" not in once
