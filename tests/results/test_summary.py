@@ -102,6 +102,11 @@ def test_missing_lists_what_is_left_to_run(table, make_record):
     assert left == [("MLP", 1), ("MLP", 2), ("GCN", 0), ("GCN", 1), ("GCN", 2)]
 
 
+def test_another_metric_is_refused(table, make_record):
+    with pytest.raises(ValueError, match="shows accuracy, but its runs of MLP on cora .* by mrr"):
+        collect(table, identify, [make_record("dataset=cora model=mlp", metric="mrr")])
+
+
 def test_runs_on_other_splits_are_not_paired(table, make_record):
     records = [make_record("dataset=cora model=mlp", seed, 0.5) for seed in range(3)]
     records += [make_record("dataset=cora model=gcn", seed, 0.8) for seed in range(2)]
