@@ -103,7 +103,7 @@ def test_missing_lists_what_is_left_to_run(table, make_record):
 
 
 def test_another_metric_is_refused(table, make_record):
-    with pytest.raises(ValueError, match="shows accuracy, but its runs of MLP on cora .* by mrr"):
+    with pytest.raises(ValueError, match=r"shows accuracy, but its runs of MLP on cora .* by mrr"):
         collect(table, identify, [make_record("dataset=cora model=mlp", metric="mrr")])
 
 
