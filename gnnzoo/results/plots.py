@@ -132,10 +132,13 @@ def _figure(title: str, width: float) -> "Figure":
 def _dress(axes: "Axes", label: str, legend: str | None = None) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
+    axes.margins(x=0.02)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color="0.35")
+        return
     axes.legend(fontsize=9, framealpha=0.9, edgecolor="none", title=legend, title_fontsize=9)
-    axes.margins(x=0.02)
 
 
 def _save(figure: "Figure", path: Path) -> None:

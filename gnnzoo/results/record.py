@@ -181,13 +181,18 @@ def versions() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def provenance() -> str | None:
-    """Commit of the source tree, with ``-dirty`` if tracked files changed; None from a wheel."""
+    """Commit of the source tree, None from a wheel.
+
+    ``-dirty`` is appended when tracked files that decide numbers (sources, configuration, cards)
+    have changed; a table filled or a text edited since then does not count.
+    """
     tree = Path(gnnzoo.__file__).resolve().parent.parent
     top = _git(tree, "rev-parse", "--show-toplevel")
     commit = _git(tree, "rev-parse", "HEAD")
     if top is None or commit is None or Path(top).resolve() != tree:
         return None  # a wheel inside somebody else's repository is not that repository's commit
-    changed = _git(tree, "status", "--porcelain", "--untracked-files=no")
+    parts = ("gnnzoo", "conf", "datasets", "pyproject.toml")
+    changed = _git(tree, "status", "--porcelain", "--untracked-files=no", "--", *parts)
     return commit if changed == "" else f"{commit}-dirty"
 
 
@@ -195,7 +200,12 @@ def _git(tree: Path, *arguments: str) -> str | None:
     own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=tree, env=own, capture_output=True, text=True, timeout=30
+            ["git", "--no-optional-locks", *arguments],
+            cwd=tree,
+            env=own,
+            capture_output=True,
+            text=True,
+            timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -92,8 +92,7 @@ def update_between_markers(text: str, name: str, block: str) -> str:
     found = re.findall(rf"{start}.*?<!-- /table -->", text, flags=re.DOTALL)
     if len(found) != 1 or "<!-- table:" in found[0][1:]:
         raise ValueError(
-            f"expected '<!-- table:{name} -->' followed by '<!-- /table -->' once, "
-            f"found {len(found)} times"
+            f"the text needs '<!-- table:{name} -->' once, closed by '<!-- /table -->'"
         )
     new = f"<!-- table:{name} -->\n\n{block.strip()}\n\n<!-- /table -->"
     return text.replace(found[0], new)
@@ -128,7 +127,7 @@ def _cell_texts(table: Table, summaries: list[Summary]) -> list[list[str]]:
     for summary in summaries:
         place = (summary.cell.row, summary.cell.column)
         reported = table.row(place[0]).reported.get(place[1])
-        note = f" [{notes.index(place) + 1}]" if place in notes else ""
+        note = f", note {notes.index(place) + 1}" if place in notes else ""
         texts.append([
             wording.reported_text(table, reported, sources),
             wording.ours_text(table, summary) + note,
@@ -145,14 +144,11 @@ def _further_grids(table: Table, summaries: list[Summary]) -> list[_Grid]:
 def _comparisons(table: Table, summaries: list[Summary]) -> _Grid:
     found = compare(table, summaries)
     pairs = list(dict.fromkeys((row, baseline) for row, baseline, _ in found))
-    rows = [
-        [f"{row} against {baseline}"]
-        + [
-            wording.paired_text(table, found[row, baseline, column.name])
-            for column in table.columns
-        ]
-        for row, baseline in pairs
-    ]
+    rows = []
+    for row, baseline in pairs:
+        cells = [found[row, baseline, column.name] for column in table.columns]
+        texts = [wording.paired_text(table, cell) for cell in cells]
+        rows.append([f"{row} against {baseline}", *texts])
     caption = "Paired over seeds: mean difference and its 95 % confidence interval"
     return _Grid(caption, ["", *(column.title for column in table.columns)], rows)
 
@@ -177,9 +173,9 @@ def _footer(table: Table, summaries: list[Summary]) -> list[tuple[str, str]]:
             "state; unverified marks a reported value quoted from memory. Differences are ours "
             f"minus reported{', in points' if table.unit == 'percent' else ''}.",
         ))  # fmt: skip
-    lines += [(f"[{chr(ord('a') + i)}]", source) for i, source in enumerate(wording.sources(table))]
+    lines += [(f"[{i}]", text) for i, text in enumerate(wording.sources(table), start=1)]
     lines += [
-        (f"[{i}]", f"{row} on {_titles(table)[column]}: {text}")
+        (f"Note {i}", f"{row} on {_titles(table)[column]}: {text}")
         for i, ((row, column), text) in enumerate(_notes(table), start=1)
     ]
     lines += _circumstances(summaries)
@@ -199,17 +195,16 @@ def _circumstances(summaries: list[Summary]) -> list[tuple[str, str]]:
     devices = wording.distinct(record.get("device") for record in used)
     if not any(word in devices.lower() for word in ("cuda", "nvidia", "gpu")):
         devices += " (GPU: not run)"
+    threads = wording.distinct(record.get("threads") for record in used)
     versions = [
         f"{name} {wording.distinct((record.get('versions') or {}).get(name) for record in used)}"
         for name in _SHOWN_VERSIONS
     ]
+    commits = wording.distinct(wording.short_commit(record.get("commit")) for record in used)
     return [
-        (
-            "Device",
-            f"{devices}; threads per run: {wording.distinct(r.get('threads') for r in used)}",
-        ),
+        ("Device", f"{devices}; threads per run: {threads}"),
         ("Versions", ", ".join(versions)),
-        ("Commit", wording.distinct(wording.short_commit(record.get("commit")) for record in used)),
+        ("Commit", commits),
     ]
 
 

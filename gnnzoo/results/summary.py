@@ -113,9 +113,20 @@ def collect(table: Table, identify: Identify, records: Iterable[Record]) -> list
         table: The table.
         identify: Gives the cell_hash and present code_hash of a list of overrides.
         records: Any records, oldest first.
+
+    Raises:
+        ValueError: If runs of a cell were scored by another metric than the table shows.
     """
     records = list(records)
-    return [summarise(cell, identify(cell.overrides), records) for cell in table.cells()]
+    summaries = [summarise(cell, identify(cell.overrides), records) for cell in table.cells()]
+    for summary in summaries:
+        for record in summary.used:
+            if record["metric"] != table.metric:
+                raise ValueError(
+                    f"table {table.name} shows {table.metric}, but its runs of {summary.cell.row} "
+                    f"on {summary.cell.column} are scored by {record['metric']}"
+                )
+    return summaries
 
 
 def missing(table: Table, identify: Identify, records: Iterable[Record]) -> list[tuple[Cell, int]]:

@@ -11,10 +11,10 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 def reported_text(table: Table, reported: Reported | None, sources: list[str]) -> str:
-    """The value of the literature with the letter of its source."""
+    """The value of the literature with the number of its source."""
     if reported is None:
         return ""
-    mark = chr(ord("a") + sources.index(reported.source))
+    mark = sources.index(reported.source) + 1
     spread = "" if reported.std is None else f" ± {_as_published(table, reported.std)}"
     unverified = "" if reported.verified else ", unverified"
     return f"{_as_published(table, reported.mean)}{spread} [{mark}{unverified}]"
@@ -76,6 +76,19 @@ def sources(table: Table) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def short_commit(commit: str | None) -> str:
+    """The first 12 digits of a commit, and whether the tree was dirty."""
+    if commit is None:
+        return "none (installed package)"
+    name, _, dirty = commit.partition("-")
+    return name[:12] + (f"-{dirty}" if dirty else "")
+
+
+def distinct(values: Iterable[object]) -> str:
+    """Every different value once."""
+    return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
+
+
 def _shown(table: Table, value: float) -> str:
     return f"{100 * value:.2f}" if table.unit == "percent" else f"{value:.4g}"
 
@@ -91,16 +104,3 @@ def _signed(table: Table, value: float) -> str:
     if float(text) == 0:
         return text
     return ("+" if value > 0 else _MINUS) + text
-
-
-def short_commit(commit: str | None) -> str:
-    """A commit to show."""
-    if commit is None:
-        return "none (installed package)"
-    name, _, dirty = commit.partition("-")
-    return name[:12] + (f"-{dirty}" if dirty else "")
-
-
-def distinct(values: Iterable[object]) -> str:
-    """Every different value once."""
-    return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))

@@ -1,11 +1,20 @@
 """The run.json contract."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
-from gnnzoo.results import compact, json_safe, new_record, validate, versions, write_record
+from gnnzoo.results import (
+    compact,
+    json_safe,
+    new_record,
+    provenance,
+    validate,
+    versions,
+    write_record,
+)
 
 
 def test_a_new_record_is_running_and_valid():
@@ -75,3 +84,40 @@ def test_a_compact_line_is_small_and_tells_nothing_of_the_machine(make_record):
 
 def test_versions_name_what_numbers_depend_on():
     assert {"python", "torch", "torch-geometric", "gnnzoo", "numpy"} <= set(versions())
+
+
+@pytest.fixture
+def source_tree(tmp_path, monkeypatch):
+    """A repository that looks like the source tree to ``provenance``."""
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+
+    for name in ("gnnzoo/__init__.py", "experiments/small/runs.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("1")
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "all")
+    monkeypatch.setattr("gnnzoo.__file__", str(tmp_path / "gnnzoo" / "__init__.py"))
+    provenance.cache_clear()
+    yield tmp_path
+    provenance.cache_clear()
+
+
+def test_provenance_is_the_commit_and_a_filled_table_leaves_it_clean(source_tree):
+    (source_tree / "experiments/small/runs.jsonl").write_text("2")
+    assert len(provenance()) == 40
+
+
+def test_changed_sources_make_the_commit_dirty(source_tree):
+    (source_tree / "gnnzoo/__init__.py").write_text("2")
+    assert provenance().endswith("-dirty")
+
+
+def test_a_package_inside_another_repository_has_no_commit(source_tree, monkeypatch):
+    inner = source_tree / "site-packages" / "gnnzoo" / "__init__.py"
+    inner.parent.mkdir(parents=True)
+    monkeypatch.setattr("gnnzoo.__file__", str(inner))
+    assert provenance() is None

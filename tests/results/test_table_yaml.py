@@ -1,0 +1,120 @@
+"""Reading table.yaml, and what it says about mistakes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gnnzoo.results import UnknownTableError, load_table
+
+PLANETOID = Path(__file__).parents[2] / "experiments" / "planetoid" / "table.yaml"
+
+
+def _raw():
+    reported = {"mean": 0.8, "std": 0.01, "runs": 10, "source": "A paper", "status": "verified"}
+    return {
+        "title": "Title",
+        "protocol": "public split",
+        "metric": "accuracy",
+        "seeds": "range(0,3)",
+        "columns": {"cora": {"overrides": ["dataset=cora"]}},
+        "rows": [
+            {"name": "GCN", "overrides": ["model=gcn"], "reported": {"cora": reported}},
+            {"name": "MLP", "overrides": ["model=mlp", "trainer.epochs=5"]},
+        ],
+        "baselines": ["MLP"],
+    }
+
+
+def _load(folder, raw):
+    path = folder / "small" / "table.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(raw))
+    return load_table(path)
+
+
+def test_a_table_has_a_cell_per_method_and_data_set(tmp_path):
+    table = _load(tmp_path, _raw())
+    assert table.name == "small"
+    cells = table.cells()
+    assert [cell.overrides for cell in cells] == [
+        ["dataset=cora", "model=gcn"],
+        ["dataset=cora", "model=mlp", "trainer.epochs=5"],
+    ]
+    assert cells[0].seeds == (0, 1, 2)
+    assert table.row("GCN").reported["cora"].verified
+    assert table.row("MLP").reported == {}
+
+
+def test_seeds_may_be_listed(tmp_path):
+    assert _load(tmp_path, _raw() | {"seeds": [3, 1]}).seeds == (3, 1)
+
+
+def _change(path, value):
+    raw = _raw()
+    inner = raw
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return raw
+
+
+VALUE = ("rows", 0, "reported", "cora")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("colour",), "red", "the table has the unknown key 'colour'; known: "),
+        (("rows", 0, "color"), "red", "row 'GCN' has the unknown key 'color'"),
+        (("rows", 0, "reported"), {"pubmed": {}}, "names the column 'pubmed'; columns: cora"),
+        ((*VALUE, "mean"), 84.4, "mean in the reported .* must be a fraction like 0.844, got 84.4"),
+        ((*VALUE, "std"), 0.5, "std in the reported .* must be a fraction like 0.005, got 0.5"),
+        ((*VALUE, "mean"), "5e-1", "mean in the reported .* must be a number, got '5e-1'"),
+        ((*VALUE, "source"), " ", "source in the reported .* is empty"),
+        ((*VALUE, "status"), "sure", "must be verified or memory, got 'sure'"),
+        ((*VALUE, "runs"), 0, "runs in the reported .* must be a count"),
+        (VALUE, {"mean": 0.8}, "row 'GCN', column 'cora' lacks runs, source, status, std"),
+        (("seeds",), "0..3", r"seeds must be like 'range\(0,20\)'"),
+        (("seeds",), [1, 1], "distinct"),
+        (("rows", 1, "name"), "GCN", "two rows are named 'GCN'"),
+        (("rows", 1, "overrides"), "model=mlp", r"must be a list like \[model=gcn\]"),
+        (("rows",), [], "rows must be a list with at least one method"),
+        (("columns", "cora"), None, "column 'cora' must be a mapping, got None"),
+        (("baselines",), ["GIN"], "baselines names 'GIN', which is no row; rows: GCN, MLP"),
+        (("unit",), "share", "unit must be percent or plain, got 'share'"),
+    ],
+)
+def test_a_mistake_is_named_in_one_sentence(tmp_path, path, value, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        _load(tmp_path, _change(path, value))
+    assert "\n" not in str(caught.value)
+    assert "table.yaml" in str(caught.value)
+
+
+def test_a_plain_metric_may_exceed_one(tmp_path):
+    raw = _change((*VALUE, "mean"), 84.4)
+    assert _load(tmp_path, raw | {"unit": "plain"}).row("GCN").reported["cora"].mean == 84.4
+
+
+def test_broken_yaml_is_named_with_its_file(tmp_path):
+    path = tmp_path / "table.yaml"
+    path.write_text("title: [")
+    with pytest.raises(ValueError, match=r"table.yaml: not YAML"):
+        load_table(path)
+
+
+def test_an_unknown_table_is_a_key_error_that_reads_well():
+    with pytest.raises(UnknownTableError, match="no table named 'planetoyd'"):
+        load_table("planetoyd")
+
+
+def test_the_planetoid_table_loads_and_names_its_sources():
+    table = load_table(PLANETOID)
+    assert [row.name for row in table.rows] == ["MLP", "GCN", "DAGNN"]
+    assert len(table.cells()) == 6
+    assert table.seeds == tuple(range(20))
+    dagnn = table.row("DAGNN").reported
+    assert (dagnn["cora"].mean, dagnn["citeseer"].mean) == (0.844, 0.733)
+    assert table.row("GCN").reported["citeseer"].runs is None
+    assert not table.row("MLP").reported["cora"].verified
