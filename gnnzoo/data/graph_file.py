@@ -128,8 +128,8 @@ def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
     bad = np.flatnonzero((y < -1) | (y >= num_nodes))
     if len(bad):
         raise GraphFileError(
-            f"{key} is {y[bad[0]]} at node {bad[0]}; classes are numbered from 0 without large gaps, "
-            "and -1 stands for a node without a label"
+            f"{key} is {y[bad[0]]} at node {bad[0]}; classes are numbered from 0 without large "
+            "gaps, and -1 stands for a node without a label"
         )
     if y.max() < 0:
         raise GraphFileError(f"{key} is -1 everywhere; some nodes need a label")
@@ -156,8 +156,8 @@ def _edges(arrays: Arrays, num_nodes: int) -> Tensor:
         weighted = np.flatnonzero(values != 1)
         if len(weighted):
             raise GraphFileError(
-                f"adj_data is {values[weighted[0]]} at entry {weighted[0]}; edge weights are not read from "
-                "files, so it must be 1 everywhere"
+                f"adj_data is {values[weighted[0]]} at entry {weighted[0]}; edge weights are not "
+                "read from files, so it must be 1 everywhere"
             )
         edge_index = np.stack([np.repeat(np.arange(num_nodes), np.diff(indptr)), indices])
     bad = np.argwhere((edge_index < 0) | (edge_index >= num_nodes))
