@@ -7,7 +7,7 @@
 | ``y`` (or ``labels``) | ``[num_nodes]``, integers from 0; -1 for a node without a label |
 | ``train_mask val_mask test_mask`` | all three or none: bool, ``[num_nodes]``, ``[num_nodes, num_splits]`` or ``[num_splits, num_nodes]`` |
 
-Other keys are not read, and nothing in the file is unpickled.
+Other keys are not read; nothing in the file is unpickled.
 """  # noqa: E501
 
 import os
@@ -27,6 +27,11 @@ from gnnzoo.data.mirrors import MissingDataError, sha256_of
 from gnnzoo.data.splits import check_masks
 
 MASK_KEYS = ("train_mask", "val_mask", "test_mask")
+CSR_PARTS = ("indptr", "indices", "data", "shape")
+KEYS = {
+    *("edge_index", "x", "y", "labels", *MASK_KEYS),
+    *(f"{prefix}_{part}" for prefix in ("adj", "attr") for part in CSR_PARTS),
+}
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -80,16 +85,20 @@ def _read(path: Path) -> tuple[Data, Masks | None]:
 def _arrays(path: Path) -> Arrays:
     if not zipfile.is_zipfile(path):
         raise GraphFileError("not an .npz archive (or cut short); write it with numpy.savez")
+    arrays: dict[str, np.ndarray] = {}
+    key = "the archive"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+            for key in KEYS & set(stored.files):
+                arrays[key] = stored[key]
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             raise GraphFileError(
-                "holds pickled Python objects, which are never loaded; store plain numbers"
+                f"{key} holds pickled Python objects, which are never loaded; store plain numbers"
             ) from None
-        raise GraphFileError(f"not a readable .npz archive ({error})") from None
-    return {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
+        reason = " ".join(str(error).split())
+        raise GraphFileError(f"{key} cannot be read ({reason}); write the file anew") from None
+    return arrays
 
 
 def _features(arrays: Arrays) -> Tensor:
@@ -231,7 +240,7 @@ def _csr(
     arrays: Arrays, prefix: str, what: str, instead: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
     """The four arrays of a CSR matrix; column indices are left to the caller to check."""
-    keys = [f"{prefix}_{part}" for part in ("indptr", "indices", "data", "shape")]
+    keys = [f"{prefix}_{part}" for part in CSR_PARTS]
     missing = [key for key in keys if key not in arrays]
     if len(missing) == len(keys):
         raise GraphFileError(

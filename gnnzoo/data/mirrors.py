@@ -10,6 +10,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
@@ -122,7 +123,7 @@ def _download(card: Card, files: RawFiles, missing: list[str], folder: Path) -> 
                 _store(card, files, name, folder, address, lambda path, a=address: _fetch(a, path))
         else:
             raise OSError("the card has no address to download from")
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, HTTPException, KeyError, zipfile.BadZipFile) as error:
         first, *others = _missing(files, folder)
         more = f" and {len(others)} more of its files" if others else ""
         looked = ", ".join(str(place) for place in (data_root(), *mirrors()))

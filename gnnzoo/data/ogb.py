@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -89,6 +88,8 @@ def _import_ogb(name: str) -> tuple[Any, dict[str, Any]]:
 
     The package that ogb's start-up thread asks the network with is kept from it.
     """
+    import pandas as pd
+
     blocked = "outdated" not in sys.modules
     if blocked:
         sys.modules["outdated"] = None  # type: ignore[assignment]
