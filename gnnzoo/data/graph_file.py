@@ -272,4 +272,4 @@ def _csr(
 
 
 def _found(arrays: Arrays) -> str:
-    return f" (it has: {', '.join(sorted(arrays)) or 'nothing'})"
+    return f" (of the keys that are read it has: {', '.join(sorted(arrays)) or 'none'})"

@@ -216,7 +216,7 @@ def test_a_damaged_archive_is_refused(write):
     start = raw.index(b"x.npy") + 5
     raw[start : start + 200] = bytes(200)
     path.write_bytes(raw)
-    with pytest.raises(GraphFileError, match="x cannot be read .*write the file anew"):
+    with pytest.raises(GraphFileError, match=r"x cannot be read .*write the file anew"):
         graph_file(path)
 
 
