@@ -188,6 +188,10 @@ BAD = {
         with_attr(attr_indptr=np.array([0, 1, 2])),
         "indptr must rise from 0 to 4",
     ),
+    "falling indptr": (
+        with_attr(attr_indptr=np.array([0, 1, 4, 2, 4, 4, 4], dtype=np.uint64)),
+        "indptr must rise from 0 to 4",
+    ),
     "attr shape": (with_attr(attr_shape=np.array([6])), "attr_shape must be two positive numbers"),
     "attr float ids": (with_attr(attr_indices=np.ones(4)), "attr_indices must be a list of whole"),
 }
