@@ -165,50 +165,45 @@ def test_a_missing_device_is_named(workspace, toy_graph):
         toy_run(toy_graph, "device=cuda")
 
 
-def command(path: Path, run_dir: str, epochs: int = 200) -> list[str]:
+def command(path: Path, run_dir: Path, epochs: int = 1500) -> list[str]:
     code = "from gnnzoo.cli import main; main()"
     return [
         sys.executable, "-c", code, "train", "dataset=file", f"dataset.path={path}",
-        f"run_dir={run_dir}", "threads=1", "device=cpu", "checkpoint_seconds=0",
+        f"run_dir={run_dir}", "threads=1", "device=cpu", "checkpoint_seconds=0.2",
         f"trainer.epochs={epochs}", "trainer.stopping=null", "progress=none",
     ]  # fmt: skip
 
 
-def wait_for(path: Path, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} never came"
-        time.sleep(0.005)
-
-
-def start(path: Path, run_dir: Path, epochs: int) -> subprocess.Popen:
+def start(path: Path, run_dir: Path, epochs: int = 1500) -> subprocess.Popen:
+    """Start a run and wait for its first checkpoint."""
     process = subprocess.Popen(
-        command(path, str(run_dir), epochs),
+        command(path, run_dir, epochs),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(run_dir / "checkpoint.pt")
+    while not (run_dir / "checkpoint.pt").exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
     return process
 
 
 def test_a_run_killed_twice_ends_bit_identical(workspace, toy_graph):
     whole, broken = workspace / "whole", workspace / "broken"
-    subprocess.run(command(toy_graph, str(whole)), check=True, capture_output=True)
+    subprocess.run(command(toy_graph, whole), check=True, capture_output=True)
     for _ in range(2):
-        process = start(toy_graph, broken, 200)
-        time.sleep(0.1)
+        process = start(toy_graph, broken)
         process.kill()
         process.wait()
         assert json.loads((broken / "run.json").read_text())["status"] == "running"
-    subprocess.run(command(toy_graph, str(broken)), check=True, capture_output=True)
+    subprocess.run(command(toy_graph, broken), check=True, capture_output=True)
     assert_same(final(whole), final(broken))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_and_resumes(workspace, toy_graph, number):
     whole, broken = workspace / "whole", workspace / "broken"
-    process = start(toy_graph, broken, 2000)
+    process = start(toy_graph, broken)
     os.kill(process.pid, number)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -216,16 +211,16 @@ def test_an_interrupted_run_says_so_and_resumes(workspace, toy_graph, number):
     assert "Traceback" not in complaints
     record = json.loads((broken / "run.json").read_text())
     assert record["status"] == "interrupted"
-    subprocess.run(command(toy_graph, str(broken), 2000), check=True, capture_output=True)
-    subprocess.run(command(toy_graph, str(whole), 2000), check=True, capture_output=True)
+    subprocess.run(command(toy_graph, broken), check=True, capture_output=True)
+    subprocess.run(command(toy_graph, whole), check=True, capture_output=True)
     assert_same(final(whole), final(broken))
 
 
 def test_two_processes_never_fill_one_folder(workspace, toy_graph):
-    process = start(toy_graph, workspace / "here", 5000)
+    process = start(toy_graph, workspace / "here", epochs=100_000)
     try:
         done = subprocess.run(
-            command(toy_graph, str(workspace / "here"), 5000), capture_output=True, text=True
+            command(toy_graph, workspace / "here", epochs=100_000), capture_output=True, text=True
         )
         assert done.returncode == 1
         assert "is being filled by another process" in done.stderr
