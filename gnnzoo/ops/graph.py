@@ -237,14 +237,21 @@ class Graph:
         if torch.device(device) == self.device:
             return self
 
-        def move(item):
-            return item.to(device, non_blocking=non_blocking)
+        patterns: dict[int, CSR] = {}
+
+        def move(item: CSR | Tensor) -> CSR | Tensor:
+            if isinstance(item, Tensor):
+                return item.to(device, non_blocking=non_blocking)
+            if id(item) not in patterns:  # matrices share patterns, here and there
+                patterns[id(item)] = item.to(device, non_blocking=non_blocking)
+            return patterns[id(item)]
 
         graph = Graph(move(self.csr), move(self.slot))
         if self._looped is not None:
             graph._looped = tuple(move(item) for item in self._looped)
         for key, matrix in self._matrices.items():
-            moved = move(matrix)
+            symmetric = matrix.transposed() is matrix
+            moved = SparseMatrix(move(matrix.csr), move(matrix.values), symmetric)
             moved.transposed()
             graph._matrices[key] = moved
         return graph
