@@ -116,8 +116,10 @@ class Graph:
             returns: ``[num_edges]``, differentiable.
 
         Raises:
-            ValueError: If the length is wrong.
+            ValueError: If the length or the type is wrong.
         """
+        if not edge_weight.is_floating_point():
+            raise ValueError(f"edge_weight must be floating point, got {edge_weight.dtype}")
         if edge_weight.shape != (self.num_input_edges,):
             raise ValueError(
                 f"edge_weight must have shape [{self.num_input_edges}], one per edge, "
@@ -156,7 +158,7 @@ class Graph:
             dtype: Type of the values without weights; the default type if not given.
 
         Raises:
-            ValueError: If a weight is negative or not finite, or the length is wrong.
+            ValueError: If a weight is negative or not finite, or the length or type is wrong.
         """
         if edge_weight is None:
             return self._kept("gcn", add_self_loops, dtype or torch.get_default_dtype())

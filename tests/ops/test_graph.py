@@ -112,6 +112,8 @@ def test_bad_weights_are_named(bad):
         graph.gcn_norm(torch.tensor([1.0, bad]))
     with pytest.raises(ValueError, match=r"\[2\].*\[3\]"):
         graph.gcn_norm(torch.ones(3))
+    with pytest.raises(ValueError, match="int64"):
+        graph.gcn_norm(torch.ones(2, dtype=torch.long))
 
 
 def test_as_graph_refuses_another_size():

@@ -14,7 +14,7 @@ def random_edges(
         edges = edges[:, edges[0] != edges[1]]
     if undirected:
         edges = torch.cat([edges, edges.flip(0)], dim=1)
-    return edges.unique(dim=1)
+    return edges.unique(dim=1).contiguous()
 
 
 def kinds() -> dict[str, tuple[Tensor, int]]:
