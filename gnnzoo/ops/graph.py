@@ -223,7 +223,7 @@ class Graph:
         new_col = torch.empty_like(new_row)
         new_row[entries], new_row[loops] = row, nodes[missing.bool()]
         new_col[entries], new_col[loops] = col, nodes[missing.bool()]
-        looped = CSR._from_sorted(new_row, new_col, self.num_nodes, self.num_nodes)
+        looped = CSR.from_sorted(new_row, new_col, self.num_nodes, self.num_nodes)
         return looped, entries, loops, *repeated
 
     def _repeated_loops(self) -> tuple[Tensor, Tensor]:
