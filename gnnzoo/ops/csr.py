@@ -64,11 +64,12 @@ class CSR:
         slot[order] = first.cumsum(0) - 1
         key = key[first]
         row = key.div(max(num_cols, 1), rounding_mode="floor")
-        pattern = cls._from_sorted(row, key - row * num_cols, num_rows, num_cols)
+        pattern = cls.from_sorted(row, key - row * num_cols, num_rows, num_cols)
         return pattern, slot
 
     @classmethod
-    def _from_sorted(cls, row: Tensor, col: Tensor, num_rows: int, num_cols: int) -> "CSR":
+    def from_sorted(cls, row: Tensor, col: Tensor, num_rows: int, num_cols: int) -> "CSR":
+        """From entries that are sorted by row, then by column, without repetition."""
         dtype = index_dtype(num_rows, num_cols, row.numel())
         rowptr = torch.zeros(num_rows + 1, dtype=dtype, device=row.device)
         count = torch.zeros(num_rows, dtype=dtype, device=row.device)
@@ -116,7 +117,7 @@ class CSR:
     @builder
     def _make_transposed(self) -> "tuple[CSR, Tensor]":
         col, perm = self.col.sort(stable=True)
-        other = CSR._from_sorted(col, self.row[perm], self.num_cols, self.num_rows)
+        other = CSR.from_sorted(col, self.row[perm], self.num_cols, self.num_rows)
         if (
             self.shape == other.shape
             and torch.equal(self.rowptr, other.rowptr)
@@ -150,7 +151,10 @@ class CSR:
     def _moved(self, device: torch.device | str, non_blocking: bool) -> "CSR":
         rowptr = self.rowptr.to(device, non_blocking=non_blocking)
         col = self.col.to(device, non_blocking=non_blocking)
-        return CSR(rowptr, col, self.num_rows, self.num_cols)
+        moved = CSR(rowptr, col, self.num_rows, self.num_cols)
+        if self._row is not None:
+            moved._row = self._row.to(device, non_blocking=non_blocking)
+        return moved
 
     def __repr__(self) -> str:
         return f"CSR({self.num_rows} x {self.num_cols}, {self.num_entries} entries)"
