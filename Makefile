@@ -7,8 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test lint gpu clean
 
 demo: $(VENV)/.installed
-	$(BIN)/gnnzoo train -m model=dagnn,gcn,mlp dataset=digits 'seed=range(0,3)' launcher=joblib
-	$(BIN)/gnnzoo table demo
+	$(BIN)/gnnzoo table demo --fill
 
 test: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -108,6 +108,9 @@ def table(
     name: Annotated[str, typer.Argument(help="a name of: gnnzoo list tables")],
     fill: Annotated[bool, typer.Option("--fill", help="first run the missing cells")] = False,
     jobs: Annotated[int | None, typer.Option(help="runs side by side; default: all cores")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="put the records beside table.yaml, the table in README")
+    ] = False,
 ) -> None:
     """Show a table of reported and reproduced numbers; --fill runs what is missing."""
     from rich.console import Console
@@ -120,6 +123,7 @@ def table(
     failures = []
     if fill:
         failures = tables.fill(found, identify, jobs or tables.default_jobs())
+    if keep:
         tables.keep(found, identify)
     summaries = collect(found, identify, tables.known_records(found))
     width = None if sys.stdout.isatty() else 200

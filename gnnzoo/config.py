@@ -132,8 +132,8 @@ def _trusted_packages(settings: DictConfig, overrides: Iterable[str]) -> tuple[s
     listed = [str(package) for package in settings.trusted_targets]
     if listed and not any(override.startswith("trusted_targets=") for override in overrides):
         raise ConfigError(
-            f"trusted_targets={listed} comes from a configuration file; give it on the command line "
-            "or in GNNZOO_TRUSTED_TARGETS"
+            f"trusted_targets={listed} comes from a configuration file; give it on the command "
+            "line or in GNNZOO_TRUSTED_TARGETS"
         )
     return (*from_environment, *listed)
 

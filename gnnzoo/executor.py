@@ -1,4 +1,4 @@
-"""From settings to one run record: build the parts, train, score the test set once, write it down."""
+"""From settings to one run record: build, train, score the test set once, write it down."""
 
 import json
 import os

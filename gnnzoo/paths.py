@@ -19,11 +19,6 @@ def shared_root() -> Path:
     return _PACKAGE / "_share"
 
 
-def in_source_tree() -> bool:
-    """Whether the package runs from a checkout, so that its tables may be updated in place."""
-    return shared_root() != _PACKAGE / "_share"
-
-
 def conf_root() -> Path:
     """Folder of the Hydra groups."""
     return shared_root() / "conf"

@@ -97,6 +97,10 @@ def describe(kind: str, name: str) -> str:
         return OmegaConf.load(experiments_root() / name / "table.yaml").title
     card = cards_root() / name / "card.yaml"
     if kind == "datasets" and card.is_file():
-        return OmegaConf.load(card).title
+        content = OmegaConf.load(card)
+        sizes = ", ".join(
+            f"{count:,} {key.removeprefix('num_')}" for key, count in content.sizes.items()
+        )
+        return f"{content.title}: {sizes}"
     documentation = inspect.getdoc(resolve_target(entry(kind, name)["_target_"])) or ""
     return documentation.split("\n")[0]

@@ -10,7 +10,7 @@ from typing import Any
 from gnnzoo.config import compose
 from gnnzoo.executor import Identity, execute
 from gnnzoo.files import write_text
-from gnnzoo.paths import in_source_tree, runs_root
+from gnnzoo.paths import runs_root
 from gnnzoo.results import (
     RunStore,
     Summary,
@@ -85,18 +85,18 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def keep(table: Table, identify: Identify) -> Path | None:
-    """Put the table's records beside its YAML and the table into its README, in a source tree."""
-    if not in_source_tree():
-        return None
-    path = extract(table, identify, known_records(table))
-    readme = table.path.parent / "README.md"
-    block = to_markdown(table, collect(table, identify, known_records(table)))
-    for page in (readme, table.path.parents[2] / "README.md"):
+def keep(table: Table, identify: Identify) -> None:
+    """Commit to the numbers: records go beside ``table.yaml``, the table into the READMEs.
+
+    Raises:
+        ValueError: If the table lies in the installed package, which is never written to.
+    """
+    extract(table, identify, known_records(table))
+    block = to_markdown(table, collect(table, identify, published_records(table)))
+    for page in (table.path.parent / "README.md", table.path.parents[2] / "README.md"):
         marker = f"<!-- table:{table.name} -->"
         if page.is_file() and marker in (text := page.read_text(encoding="utf-8")):
             write_text(page, update_between_markers(text, table.name, block))
-    return path
 
 
 def write_files(table: Table, summaries: list[Summary]) -> list[Path]:

@@ -123,7 +123,7 @@ def test_a_failed_run_is_recorded_with_its_error(workspace, toy_graph):
 
 
 def test_a_loss_that_is_not_finite_fails_with_the_epoch_named(workspace, toy_graph):
-    with pytest.raises(RuntimeError, match="in epoch [0-9]+; a lower trainer.lr"):
+    with pytest.raises(RuntimeError, match=r"in epoch [0-9]+; a lower trainer\.lr"):
         toy_run(toy_graph, "trainer.lr=1e38", "model=gcn")
     (record,) = RunStore(workspace / "runs").records()
     assert "epoch" in record["error"]
@@ -140,7 +140,7 @@ def test_a_folder_with_another_run_is_refused(workspace, toy_graph):
 def test_a_folder_with_foreign_files_is_refused(workspace, toy_graph):
     (workspace / "mine").mkdir()
     (workspace / "mine" / "thesis.txt").write_text("precious")
-    with pytest.raises(RunRefused, match=r"no run.json; choose an empty folder"):
+    with pytest.raises(RunRefused, match=r"no run\.json; choose an empty folder"):
         toy_run(toy_graph, "run_dir=mine")
 
 

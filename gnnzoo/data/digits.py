@@ -4,8 +4,6 @@ import hashlib
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.metrics.pairwise import euclidean_distances
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
@@ -30,6 +28,8 @@ def digits(num_neighbors: int = 8) -> GraphDataset:
     Raises:
         ValueError: If ``num_neighbors`` is below 1 or not below the number of images.
     """
+    from sklearn.datasets import load_digits  # a second of imports that other data do not need
+
     pixels, labels = load_digits(return_X_y=True)
     if not 1 <= num_neighbors < len(pixels):
         raise ValueError(
@@ -64,6 +64,8 @@ def _nearest_neighbours(pixels: np.ndarray, num_neighbors: int) -> Tensor:
 
     Pixels are whole numbers, so squared distances are exact and ties are the same everywhere.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     distances = euclidean_distances(pixels, squared=True)
     np.fill_diagonal(distances, np.inf)
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :num_neighbors]

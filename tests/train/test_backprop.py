@@ -117,7 +117,7 @@ def test_checkpoints_are_written_only_when_due(tmp_path):
 def test_a_checkpoint_is_read_without_unpickling_objects(tmp_path):
     path = tmp_path / "checkpoint.pt"
     torch.save({"encoder": Encoder()}, path)
-    with pytest.raises(Exception, match="[Ww]eights"):
+    with pytest.raises(Exception, match=r"[Ww]eights"):
         Checkpoint(path).load()
 
 

@@ -1,0 +1,154 @@
+"""The command line as a user runs it, from an empty folder."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gnnzoo.results import RunStore
+
+FAST = ("trainer.epochs=5", "trainer.stopping=null", "device=cpu")
+
+
+def gnnzoo(*arguments: str, **options) -> subprocess.CompletedProcess:
+    code = "import sys; sys.argv[0] = 'gnnzoo'; from gnnzoo.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def test_train_prints_the_score_and_the_folder_and_says_which_recipe(workspace):
+    done = gnnzoo("train", "model=mlp", *FAST)
+    assert done.returncode == 0, done.stderr
+    score, folder = done.stdout.splitlines()
+    record = json.loads((Path(folder) / "run.json").read_text())
+    assert score.startswith(f"test accuracy {record['test']:.4f}")
+    assert "untuned defaults" in done.stderr
+    assert "Traceback" not in done.stderr
+    again = gnnzoo("train", "model=mlp", *FAST)
+    assert again.stdout == done.stdout
+    assert "was finished before" in again.stderr
+
+
+def test_hydras_own_flags_pass_through(workspace):
+    done = gnnzoo("train", "--cfg", "job", "model=gcn")
+    assert done.returncode == 0
+    assert "_target_: gnnzoo.models.GCN" in done.stdout
+    assert not (workspace / "runs").exists()
+
+
+def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, toy_graph):
+    sweep = (
+        "train", "-m", "model=mlp,gcn", "dataset=file", f"dataset.path={toy_graph}", *FAST,
+        "launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1",
+    )  # fmt: skip
+    done = gnnzoo(*sweep)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(2 seeds)") == 2
+    records = RunStore(workspace / "runs").records()
+    assert len(records) == 4
+    assert {record["threads"] for record in records} == {1}
+
+    wider = gnnzoo(*sweep[:-1], "seed=0,1,2", "model.dropout=0.5,3")
+    assert wider.returncode == 1
+    assert wider.stderr.count("failed: ") == 6
+    assert "dropout" in wider.stderr
+    assert "4 of 12 runs were finished before" in wider.stdout
+    assert wider.stdout.count("(3 seeds)") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "model=dagn"), "dagn"),
+        (("train", "tuned=nix/node/dagnn"), "no recipe named 'nix/node/dagnn'"),
+        (("train", "dataset=file", "dataset.path=nowhere.npz"), "nowhere.npz"),
+        (("table", "planetoit"), "planetoid"),
+        (("list", "layers"), "no list of 'layers'"),
+        (("bench", "speed"), "speed"),
+    ],
+)
+def test_bad_input_gets_one_sentence(workspace, arguments, words):
+    done = gnnzoo(*arguments)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_data_are_explained_without_a_traceback(workspace, monkeypatch):
+    monkeypatch.setenv("GNNZOO_MIRROR", "")
+    monkeypatch.setenv("GNNZOO_DATA", str(workspace / "data"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    done = gnnzoo("train", "dataset=cora")
+    assert done.returncode == 1
+    assert "ind.cora" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_list_and_doctor(workspace):
+    models = gnnzoo("list", "models", "d*")
+    assert models.stdout.split()[0] == "dagnn"
+    report = gnnzoo("doctor").stdout
+    for word in ("torch-geometric", "back-ends", "torch_scatter", "GNNZOO_MIRROR"):
+        assert word in report
+
+
+LAYERS = '''
+from torch import nn
+from torch_geometric.nn import SAGEConv
+
+class MeanEncoder(nn.Module):
+    """A model of somebody else."""
+
+    def __init__(self, in_channels, out_channels, hidden_channels=8):
+        super().__init__()
+        self.first = SAGEConv(in_channels, hidden_channels)
+        self.second = SAGEConv(hidden_channels, out_channels)
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+'''
+
+
+@pytest.fixture
+def foreign_package(workspace, monkeypatch):
+    (workspace / "mylab").mkdir()
+    (workspace / "mylab" / "layers.py").write_text(LAYERS)
+    (workspace / "myconf" / "model").mkdir(parents=True)
+    (workspace / "myconf" / "model" / "mean.yaml").write_text(
+        "_target_: mylab.layers.MeanEncoder\nhidden_channels: 16\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(workspace))
+
+
+def test_a_model_outside_the_tree_joins_a_sweep(foreign_package, workspace):
+    sweep = ("train", "--config-dir", "myconf", "-m", "model=mean,dagnn", *FAST)
+    done = gnnzoo(*sweep, "trusted_targets=[mylab]")
+    assert done.returncode == 0, done.stderr
+    assert "model=mean" in done.stdout
+    assert "model=dagnn" in done.stdout
+    before = {r["cell_hash"]: r["code_hash"] for r in RunStore(workspace / "runs").records()}
+    layers = workspace / "mylab" / "layers.py"
+    layers.write_text(layers.read_text().replace(".relu()", ".tanh()"))
+    again = gnnzoo(*sweep, "trusted_targets=[mylab]")
+    assert "1 of 2 runs were finished before" in again.stdout, "its sources are part of a run"
+    records = RunStore(workspace / "runs").records()
+    assert sum(before[record["cell_hash"]] != record["code_hash"] for record in records) == 1
+
+
+def test_a_model_outside_the_tree_must_be_trusted(foreign_package):
+    done = gnnzoo("train", "--config-dir", "myconf", "model=mean", *FAST)
+    assert done.returncode == 1
+    assert "add trusted_targets=[mylab]" in done.stderr
+
+
+def test_a_table_is_filled_from_an_empty_folder(workspace):
+    assert "not run" in gnnzoo("table", "demo").stdout
+    done = gnnzoo("table", "demo", "--fill", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(3)") == 3
+    assert "not run" not in done.stdout
+    plot = Path(done.stdout.split()[-1])
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "every cell is filled" in gnnzoo("table", "demo", "--fill").stderr

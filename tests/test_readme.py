@@ -1,0 +1,71 @@
+"""Every command and every piece of Python in the README works as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gnnzoo.config import compose
+from gnnzoo.executor import Identity
+from gnnzoo.results import collect, load_table, published_records, to_markdown
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+INSTALLS = ("make ", "pip install")  # tried by continuous integration itself and the wheel's test
+LONG = ("gnnzoo table planetoid --fill --keep",)  # its numbers are checked below
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith(INSTALLS) and line not in LONG]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder as a reader of the README would have it after its Python examples."""
+    folder = tmp_path_factory.mktemp("desk")
+    for code in blocks("python"):
+        subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=120)
+    (folder / "mylab").mkdir()
+    (folder / "mylab" / "layers.py").write_text(
+        "from gnnzoo.models import MLP\n\nclass MeanEncoder(MLP):\n    'Somebody else\\'s.'\n"
+    )
+    (folder / "myconf" / "model").mkdir(parents=True)
+    (settings,) = blocks("yaml")
+    (folder / "myconf" / "model" / "mean.yaml").write_text(settings)
+    return folder
+
+
+def test_there_are_commands_to_try():
+    assert len(commands()) >= 5
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_runs(desk, command, monkeypatch):
+    monkeypatch.delenv("GNNZOO_RUNS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(desk))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    if command.startswith("gnnzoo train"):
+        command += " trainer.epochs=3"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=desk, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_table_shown_is_the_one_of_the_committed_records():
+    table = load_table("planetoid")
+
+    def identify(overrides):
+        identity = Identity.of(compose(overrides))
+        return identity.cell_hash, identity.code_hash
+
+    rendered = to_markdown(table, collect(table, identify, published_records(table)))
+    assert rendered.strip() in README
+    assert "stale" not in rendered
+    assert "not run" not in rendered
