@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from gnnzoo.ops import SparseFeatures
+from gnnzoo.ops.dropout import dropout
 
 
 class FeatureLinear(nn.Linear):
@@ -22,6 +23,8 @@ class FeatureLinear(nn.Linear):
 class FeatureDropout(nn.Dropout):
     """``nn.Dropout`` that also takes `SparseFeatures`, and then draws for the nonzeros only.
 
+    The numbers drawn are not those of ``nn.Dropout``; see `gnnzoo.ops.dropout`.
+
     Shapes:
         x: ``[num_nodes, channels]``, Tensor or `SparseFeatures`.
         returns: the same kind and shape.
@@ -30,4 +33,4 @@ class FeatureDropout(nn.Dropout):
     def forward(self, x: Tensor | SparseFeatures) -> Tensor | SparseFeatures:
         if isinstance(x, SparseFeatures):
             return x.dropout(self.p, self.training)
-        return super().forward(x) if self.training and self.p > 0.0 else x
+        return dropout(x, self.p) if self.training else x

@@ -5,12 +5,17 @@ r"""Propagate K hops and add them up through a gate, as one operator.
 
 Backward, with :math:`G = \partial L / \partial O` and
 :math:`\delta_k = \mathrm{rowsum}(G \odot H_k) \odot g_k \odot (1 - g_k)`,
-:math:`D_k = \mathrm{diag}(g_k) G + \delta_k s^\top`: :math:`B_K = D_K`, :math:`B_{k-1} = A^\top B_k + D_{k-1}`, and :math:`B_0` is the gradient to Z.
+:math:`D_k = \mathrm{diag}(g_k) G + \delta_k s^\top`: :math:`B_K = D_K`,
+:math:`B_{k-1} = A^\top B_k + D_{k-1}`, and :math:`B_0` is the gradient to Z.
 :math:`D_k` does not need :math:`H_k`, which is why hops can be recomputed in ascending order.
+
+A small graph is bound by the number of operations launched, so hops are treated in groups, as many
+at once as fit in `GROUP_ELEMENTS`; on a large graph a group is one hop.
 """
 
 from collections.abc import Iterator
 from math import isqrt
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +31,7 @@ from gnnzoo.ops.spmm import (
 )
 
 MEMORY_MODES = ("store", "recompute", "store_half")
+GROUP_ELEMENTS = 1 << 18
 
 
 def gated_hops(
@@ -45,8 +51,8 @@ def gated_hops(
         gate_bias: The scalar b, or None for none.
         num_hops: K.
         memory: What a backward pass finds: ``store`` keeps every hop, ``store_half`` keeps them in
-            bfloat16 (only the gate's gradient sees the rounding), ``recompute`` keeps the gates
-            alone and propagates once more.
+            bfloat16 (only the gradients to the gate and to the values see the rounding),
+            ``recompute`` keeps the gates alone and propagates once more.
 
     Shapes:
         z: ``[num_nodes, channels]``.
@@ -72,6 +78,50 @@ def gated_hops(
     return restore_dtype(out, z), gates
 
 
+class _Adjacency(NamedTuple):
+    values: Tensor
+    rowptr: Tensor
+    col: Tensor
+
+    def times(self, x: Tensor, out: Tensor, beta: float = 0.0) -> Tensor:
+        return multiply(x, self.values, self.rowptr, self.col, out, beta)
+
+
+def _groups(z: Tensor, num_hops: int) -> list[slice]:
+    size = min(max(GROUP_ELEMENTS // max(z.numel(), 1), 1), num_hops + 1)
+    return [slice(k, min(k + size, num_hops + 1)) for k in range(0, num_hops + 1, size)]
+
+
+def _blocks(z: Tensor, groups: list[slice]) -> list[Tensor]:
+    """Two buffers of one group each, used in turns; one if there is but one group."""
+    return [z.new_empty(groups[0].stop, *z.shape) for _ in groups[:2]]
+
+
+def _ascending(
+    z: Tensor, adjacency: _Adjacency, groups: list[slice], kept: Tensor | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """H_0 .. H_K, a group at a time, written into `kept` or into buffers that are used again."""
+    blocks = _blocks(z, groups) if kept is None else []
+    last = None
+    for i, part in enumerate(groups):
+        block = kept[part] if kept is not None else blocks[i % 2][: part.stop - part.start]
+        for hop in block.unbind():
+            last = hop.copy_(z) if last is None else adjacency.times(last, out=hop)
+        yield part, block
+
+
+def _rows(hops: Tensor) -> Tensor:
+    """The hops of a group one below the other: ``[hops * num_nodes, channels]``."""
+    return hops.view(hops.size(0) * hops.size(1), hops.size(2))
+
+
+def _kept_hops(z: Tensor, num_hops: int, memory: str) -> Tensor:
+    """``[num_hops + 1, num_nodes, channels]`` for the backward pass, or no hop at all."""
+    count = num_hops + 1 if memory in ("store", "store_half") else 0
+    dtype = torch.bfloat16 if memory == "store_half" else z.dtype
+    return z.new_empty(count, *z.shape, dtype=dtype)
+
+
 @torch.library.custom_op("gnnzoo::gated_hops", mutates_args=())
 def _gated_hops(
     z: Tensor,
@@ -87,32 +137,24 @@ def _gated_hops(
     num_hops: int,
     memory: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    groups = _groups(z, num_hops)
     gates = z.new_empty(num_hops + 1, z.size(0))
     kept = _kept_hops(z, num_hops, memory)
-    spare = [torch.empty_like(z) for _ in range(0 if memory == "store" else min(num_hops, 2))]
-    hop = z
-    for k in range(num_hops + 1):
-        if k > 0:
-            into = kept[k - 1] if memory == "store" else spare[k % len(spare)]
-            hop = multiply(hop, values, rowptr, col, out=into)
-            if memory == "store_half":
-                kept[k - 1].copy_(hop)
-        gate = torch.mv(hop, weight, out=gates[k])
+    out = torch.zeros_like(z)
+    adjacency = _Adjacency(values, rowptr, col)
+    for part, hops in _ascending(z, adjacency, groups, kept if memory == "store" else None):
+        if memory == "store_half":
+            kept[part].copy_(hops)
+        gate = gates[part]
+        torch.mv(_rows(hops), weight, out=gate.view(-1))
         if bias is not None:
             gate.add_(bias)
         gate.sigmoid_()
-        if k == 0:
-            out = hop * gate.unsqueeze(-1)
+        if hops.size(0) == 1:
+            out.addcmul_(hops[0], gate[0].unsqueeze(-1))
         else:
-            out.addcmul_(hop, gate.unsqueeze(-1))
+            out.add_(torch.mul(hops, gate.unsqueeze(-1)).sum(0))
     return out, gates, kept
-
-
-def _kept_hops(z: Tensor, num_hops: int, memory: str) -> Tensor:
-    """``[num_hops, num_nodes, channels]``, or no hops at all, for the backward pass."""
-    count = num_hops if memory in ("store", "store_half") else 0
-    dtype = torch.bfloat16 if memory == "store_half" else z.dtype
-    return z.new_empty(count, *z.shape, dtype=dtype)
 
 
 @_gated_hops.register_fake
@@ -141,61 +183,60 @@ def _gated_hops_backward(
     needs_values: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients to z, s, b and the values (empty when not needed)."""
-    slope = gates * (1 - gates)  # [num_hops + 1, num_nodes]
-    delta = torch.empty_like(gates)
+    groups = _groups(z, num_hops)
+    adjacency, other = _Adjacency(values, rowptr, col), _Adjacency(values_t, rowptr_t, col_t)
+    delta = gates * (1 - gates)  # [num_hops + 1, num_nodes]
     grad_weight = torch.zeros_like(weight)
-    product = torch.empty_like(z)
+    ones = torch.ones_like(weight)
 
-    def gate_gradient(k: int, hop: Tensor) -> None:
-        torch.sum(torch.mul(grad, hop, out=product), 1, out=delta[k])
+    def add_gate_gradient(part: slice, hops: Tensor, buffer: Tensor) -> None:
+        product = torch.mul(hops, grad, out=buffer)
+        share = torch.mv(_rows(product), ones).view(delta[part].shape)  # dL/dg of the group
         if grad_gates is not None:
-            delta[k].add_(grad_gates[k])
-        delta[k].mul_(slope[k])
-        grad_weight.addmv_(hop.t(), delta[k])
+            share.add_(grad_gates[part])
+        delta[part].mul_(share)
+        grad_weight.addmv_(_rows(hops).t(), delta[part].view(-1))
 
-    def propagate(hop: Tensor, out: Tensor) -> Tensor:
-        return multiply(hop, values, rowptr, col, out=out)
+    if memory == "recompute":
+        buffer = z.new_empty(groups[0].stop, *z.shape)
+        for part, hops in _ascending(z, adjacency, groups):
+            add_gate_gradient(part, hops, buffer[: hops.size(0)])
+        del buffer, hops
 
-    if memory == "recompute" and not needs_values:
-        spare, hop = [torch.empty_like(z) for _ in range(min(num_hops, 2))], z
-        for k in range(num_hops + 1):
-            hop = propagate(hop, spare[k % 2 if num_hops > 1 else 0]) if k else z
-            gate_gradient(k, hop)
-        spare.clear()
-        descending = iter([None] * (num_hops + 1))
-    elif memory == "recompute":
-        descending = _recomputed(z, num_hops, propagate)
-    else:
-        descending = (kept[k - 1].to(z.dtype) if k else z for k in range(num_hops, -1, -1))
-
+    recomputed = _descending(z, adjacency, num_hops) if memory == "recompute" else None
     grad_values = torch.zeros_like(values) if needs_values else values.new_empty(0)
-    adjoint, other = None, torch.empty_like(z)
-    for k, hop in zip(range(num_hops, -1, -1), descending, strict=True):
-        if hop is not None:
-            if needs_values and adjoint is not None:
-                grad_values.add_(edge_dot(adjoint, hop, rowptr, col, row))
-            gate_gradient(k, hop)
-        torch.mul(grad, gates[k].unsqueeze(-1), out=other).addr_(delta[k], weight)  # D_k
-        if adjoint is None:
-            adjoint, other = other, product if num_hops and hop is None else torch.empty_like(z)
-        else:
-            multiply(adjoint, values_t, rowptr_t, col_t, out=other, beta=1.0)
-            adjoint, other = other, adjoint
-    return adjoint, grad_weight, delta.sum().reshape(1), grad_values
+    adjoint, blocks = None, _blocks(z, groups)
+    for i, part in enumerate(reversed(groups)):
+        direct = blocks[i % 2][: part.stop - part.start]  # D_k, then B_k in its place
+        if memory != "recompute":
+            hops = kept[part].to(z.dtype)
+            add_gate_gradient(part, hops, direct)
+        torch.mul(grad, gates[part].unsqueeze(-1), out=direct)
+        direct.addcmul_(delta[part].unsqueeze(-1), weight)
+        for k in reversed(range(part.stop - part.start)):
+            if adjoint is not None:
+                other.times(adjoint, out=direct[k], beta=1.0)
+            if needs_values:
+                hop = hops[k] if recomputed is None else next(recomputed)
+                if adjoint is not None:
+                    grad_values.add_(edge_dot(adjoint, hop, rowptr, col, row))
+            adjoint = direct[k]
+    return adjoint.clone(), grad_weight, delta.sum().reshape(1), grad_values
 
 
-def _recomputed(z: Tensor, num_hops: int, propagate) -> Iterator[Tensor]:
+def _descending(z: Tensor, adjacency: _Adjacency, num_hops: int) -> Iterator[Tensor]:
     """H_K, .., H_0, holding about 2 sqrt(K) of them at a time."""
     step = isqrt(num_hops) + 1
     starts, hop = [z], z
     for k in range(1, num_hops + 1):
-        hop = propagate(hop, torch.empty_like(z))
+        hop = adjacency.times(hop, out=torch.empty_like(z))
         if k % step == 0:
             starts.append(hop)
-    for block in range(len(starts) - 1, -1, -1):
+    while starts:
         hops = [starts.pop()]
-        for _ in range(block * step + 1, min((block + 1) * step, num_hops + 1)):
-            hops.append(propagate(hops[-1], torch.empty_like(z)))
+        first = len(starts) * step
+        for _ in range(first + 1, min(first + step, num_hops + 1)):
+            hops.append(adjacency.times(hops[-1], out=torch.empty_like(z)))
         while hops:
             yield hops.pop()
 

@@ -40,8 +40,7 @@ class SparseMatrix:
         """The transpose, cut off from autograd; the same object if the matrix is symmetric."""
         if self._transposed is None:
             other, perm = self.csr.transposed()
-            # Not `builder`: this is also reached while compiling, with values that change.
-            self._transposed = SparseMatrix(other, self.values.detach()[perm])
+            self._transposed = SparseMatrix(other, self.values.detach().index_select(0, perm))
         return self._transposed
 
     def astype(self, dtype: torch.dtype) -> "SparseMatrix":

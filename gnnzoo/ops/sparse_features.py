@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gnnzoo.ops.csr import CSR, builder
+from gnnzoo.ops.dropout import dropout
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.spmm import spmm
 
@@ -73,9 +73,9 @@ class SparseFeatures:
 
     def dropout(self, p: float, training: bool = True) -> "SparseFeatures":
         """Dropout on the stored values: a zero stays zero either way, so nothing else is drawn."""
-        if not training or p == 0.0:
+        if not training or p == 0:
             return self
-        return SparseFeatures(SparseMatrix(self.matrix.csr, F.dropout(self.matrix.values, p)))
+        return SparseFeatures(SparseMatrix(self.matrix.csr, dropout(self.matrix.values, p)))
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``x @ weight.T + bias``, with the exact gradient to both.

@@ -86,7 +86,7 @@ def multiply(
     if name == "csr":
         shape = (out.size(0), x.size(0))
         matrix = torch.sparse_csr_tensor(rowptr, col, values, shape, check_invariants=False)
-        return torch.addmm(out, matrix, x, beta=beta, out=out)
+        return out.addmm_(matrix, x, beta=beta)
     messages = x.index_select(0, col) * values.unsqueeze(-1)  # [num_entries, channels]
     out = out.mul_(beta) if beta else out.zero_()
     if name == "scatter":
