@@ -129,5 +129,3 @@ def _curves(summary: Summary) -> Iterable[list[dict[str, float | None]]]:
         path = runs_root() / record.get("run_dir", "") / "curve.csv"
         if "run_dir" in record and path.is_file():
             yield read_curve_csv(path)
-
-

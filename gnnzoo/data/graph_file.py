@@ -7,13 +7,10 @@
 | ``y`` (or ``labels``) | ``[num_nodes]``, integers from 0; -1 for a node without a label |
 | ``train_mask val_mask test_mask`` | all three or none: bool, ``[num_nodes]``, ``[num_nodes, num_splits]`` or ``[num_splits, num_nodes]`` |
 
-Other keys are not read, and nothing in the file is unpickled.
+Other keys are not read; nothing in the file is unpickled.
 """  # noqa: E501
 
 import os
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +21,19 @@ from torch_geometric.utils import to_undirected
 
 from gnnzoo.data.dataset import GraphDataset, Masks
 from gnnzoo.data.mirrors import MissingDataError, sha256_of
+from gnnzoo.data.npz import (
+    Arrays,
+    GraphFileError,
+    csr_keys,
+    dense_or_csr,
+    found,
+    read_arrays,
+    read_csr,
+)
 from gnnzoo.data.splits import check_masks
 
 MASK_KEYS = ("train_mask", "val_mask", "test_mask")
-
-Arrays = Mapping[str, np.ndarray]
-
-
-class GraphFileError(ValueError):
-    """A graph file holds something that cannot be used; the message says what and where."""
+KEYS = {"edge_index", "x", "y", "labels", *MASK_KEYS, *csr_keys("adj"), *csr_keys("attr")}
 
 
 def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDataset:
@@ -70,30 +71,15 @@ def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDat
 
 
 def _read(path: Path) -> tuple[Data, Masks | None]:
-    arrays = _arrays(path)
+    arrays = read_arrays(path, KEYS)
     x = _features(arrays)
     y = _labels(arrays, num_nodes=len(x))
     edge_index = _edges(arrays, num_nodes=len(x))
     return Data(x=x, edge_index=edge_index, y=y), _masks(arrays, y)
 
 
-def _arrays(path: Path) -> Arrays:
-    if not zipfile.is_zipfile(path):
-        raise GraphFileError("not an .npz archive (or cut short); write it with numpy.savez")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if "allow_pickle" in str(error):
-            raise GraphFileError(
-                "holds pickled Python objects, which are never loaded; store plain numbers"
-            ) from None
-        raise GraphFileError(f"not a readable .npz archive ({error})") from None
-    return {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
-
-
 def _features(arrays: Arrays) -> Tensor:
-    stored = _dense_or_csr(arrays, "x", "attr", "node features")
+    stored = dense_or_csr(arrays, "x", "attr", "node features")
     if stored.ndim != 2 or 0 in stored.shape:
         raise GraphFileError(
             f"x must be [num_nodes, num_features], neither of them 0, got {list(stored.shape)}"
@@ -115,7 +101,7 @@ def _features(arrays: Arrays) -> Tensor:
 def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
     key = "y" if "y" in arrays else "labels"
     if key not in arrays:
-        raise GraphFileError(f"no labels: neither y nor labels is in the file{_found(arrays)}")
+        raise GraphFileError(f"no labels: neither y nor labels is in the file{found(arrays)}")
     y = arrays[key]
     if y.dtype.kind not in "iu":
         raise GraphFileError(
@@ -128,8 +114,8 @@ def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
     bad = np.flatnonzero((y < -1) | (y >= num_nodes))
     if len(bad):
         raise GraphFileError(
-            f"{key} is {y[bad[0]]} at node {bad[0]}; classes are numbered from 0 without large gaps, "
-            "and -1 stands for a node without a label"
+            f"{key} is {y[bad[0]]} at node {bad[0]}; classes are numbered from 0 without large "
+            "gaps, and -1 stands for a node without a label"
         )
     if y.max() < 0:
         raise GraphFileError(f"{key} is -1 everywhere; some nodes need a label")
@@ -147,7 +133,7 @@ def _edges(arrays: Arrays, num_nodes: int) -> Tensor:
         if edge_index.dtype.kind not in "iu":
             raise GraphFileError(f"edge_index must hold whole numbers, got {edge_index.dtype}")
     else:
-        indptr, indices, values, shape = _csr(arrays, "adj", "edges", "edge_index")
+        indptr, indices, values, shape = read_csr(arrays, "adj", "edges", "edge_index")
         if shape != (num_nodes, num_nodes):
             raise GraphFileError(
                 f"adj_shape must be [{num_nodes}, {num_nodes}], as x has {num_nodes} rows, "
@@ -156,8 +142,8 @@ def _edges(arrays: Arrays, num_nodes: int) -> Tensor:
         weighted = np.flatnonzero(values != 1)
         if len(weighted):
             raise GraphFileError(
-                f"adj_data is {values[weighted[0]]} at entry {weighted[0]}; edge weights are not read from "
-                "files, so it must be 1 everywhere"
+                f"adj_data is {values[weighted[0]]} at entry {weighted[0]}; edge weights are not "
+                "read from files, so it must be 1 everywhere"
             )
         edge_index = np.stack([np.repeat(np.arange(num_nodes), np.diff(indptr)), indices])
     bad = np.argwhere((edge_index < 0) | (edge_index >= num_nodes))
@@ -210,57 +196,3 @@ def _columns(key: str, mask: np.ndarray, num_nodes: int) -> Tensor:
         f"{key} must be [{num_nodes}], [{num_nodes}, num_splits] or [num_splits, {num_nodes}], "
         f"got {list(mask.shape)}"
     )
-
-
-def _dense_or_csr(arrays: Arrays, key: str, prefix: str, what: str) -> np.ndarray:
-    if key in arrays:
-        return arrays[key]
-    indptr, indices, values, shape = _csr(arrays, prefix, what, key)
-    bad = np.flatnonzero((indices < 0) | (indices >= shape[1]))
-    if len(bad):
-        raise GraphFileError(
-            f"{prefix}_indices is {indices[bad[0]]} at entry {bad[0]}, but {prefix}_shape has "
-            f"{shape[1]} columns"
-        )
-    dense = np.zeros(shape, dtype=values.dtype)
-    np.add.at(dense, (np.repeat(np.arange(shape[0]), np.diff(indptr)), indices), values)
-    return dense
-
-
-def _csr(
-    arrays: Arrays, prefix: str, what: str, instead: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
-    """The four arrays of a CSR matrix; column indices are left to the caller to check."""
-    keys = [f"{prefix}_{part}" for part in ("indptr", "indices", "data", "shape")]
-    missing = [key for key in keys if key not in arrays]
-    if len(missing) == len(keys):
-        raise GraphFileError(
-            f"no {what}: neither {instead} nor {prefix}_indptr ... is in the file{_found(arrays)}"
-        )
-    if missing:
-        raise GraphFileError(f"{', '.join(missing)} missing; CSR needs {', '.join(keys)}")
-    indptr, indices, values, shape = (arrays[key] for key in keys)
-    for key, array in zip(keys, (indptr, indices, values, shape), strict=True):
-        if array.ndim != 1 or (key != f"{prefix}_data" and array.dtype.kind not in "iu"):
-            raise GraphFileError(
-                f"{key} must be a list of whole numbers, got {array.dtype} {list(array.shape)}"
-            )
-    if len(shape) != 2 or (shape < 1).any():
-        raise GraphFileError(f"{prefix}_shape must be two positive numbers, got {shape.tolist()}")
-    if (
-        len(indptr) != shape[0] + 1
-        or indptr[0] != 0
-        or indptr[-1] != len(indices)
-        or (np.diff(indptr) < 0).any()
-        or len(values) != len(indices)
-    ):
-        raise GraphFileError(
-            f"{prefix}_indptr must rise from 0 to {len(indices)} (the length of {prefix}_indices "
-            f"and of {prefix}_data, which is {len(values)}) in {shape[0] + 1} entries; it has "
-            f"{len(indptr)}"
-        )
-    return indptr, indices, values, (int(shape[0]), int(shape[1]))
-
-
-def _found(arrays: Arrays) -> str:
-    return f" (it has: {', '.join(sorted(arrays)) or 'nothing'})"

@@ -10,6 +10,8 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
@@ -103,12 +105,8 @@ def _copy_from_mirror(card: Card, files: RawFiles, name: str, folder: Path) -> N
     for mirror in mirrors():
         source = mirror / files.folder / name
         if source.is_file():
-
-            def write(temporary: Path, source: Path = source) -> None:
-                shutil.copyfile(source, temporary)
-                _verify(card, files, name, temporary, str(source))
-
-            write_atomically(folder / name, write)
+            copy = partial(shutil.copyfile, source)
+            _store(card, files, name, folder, str(source), copy)
             return
 
 
@@ -119,10 +117,10 @@ def _download(card: Card, files: RawFiles, missing: list[str], folder: Path) -> 
         elif files.url:
             for name in missing:
                 address = f"{files.url}/{name}"
-                _store(card, files, name, folder, address, lambda path, a=address: _fetch(a, path))
+                _store(card, files, name, folder, address, partial(_fetch, address))
         else:
             raise OSError("the card has no address to download from")
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, HTTPException, KeyError, zipfile.BadZipFile) as error:
         first, *others = _missing(files, folder)
         more = f" and {len(others)} more of its files" if others else ""
         looked = ", ".join(str(place) for place in (data_root(), *mirrors()))
@@ -136,17 +134,18 @@ def _download(card: Card, files: RawFiles, missing: list[str], folder: Path) -> 
 
 def _download_archive(card: Card, files: RawFiles, missing: list[str], folder: Path) -> None:
     packed = data_root() / ".downloads" / f"{card.name}.zip"
-    write_atomically(packed, lambda path: _fetch(files.archive, path))
+    write_atomically(packed, partial(_fetch, files.archive))
     with zipfile.ZipFile(packed) as archive:
         for name in missing:
             member = f"{files.archive_folder}/{name}".lstrip("/")
-
-            def write(path: Path, member: str = member) -> None:
-                with archive.open(member) as source, path.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-
-            _store(card, files, name, folder, f"{files.archive}:{member}", write)
+            unpack = partial(_unpack, archive, member)
+            _store(card, files, name, folder, f"{files.archive}:{member}", unpack)
     packed.unlink()
+
+
+def _unpack(archive: zipfile.ZipFile, member: str, path: Path) -> None:
+    with archive.open(member) as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def _store(
@@ -157,6 +156,8 @@ def _store(
     shown: str,
     write: Callable[[Path], object],
 ) -> None:
+    """Let ``write`` make one file, verify it, and only then give it its name."""
+
     def write_and_verify(temporary: Path) -> None:
         write(temporary)
         _verify(card, files, name, temporary, shown)

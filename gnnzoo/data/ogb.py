@@ -1,19 +1,19 @@
 """Node sets of the Open Graph Benchmark, loaded by ogb but without its traps.
 
 Under torch 2.6 or newer ogb cannot load the file it has just processed; it asks on standard input
-when a release file is missing or a download is large; it prints on standard output; and importing it
-starts a look-up of its newest version on the network. All four are dealt with here.
+when a release file is missing or a download is large; it prints on standard output; and importing
+it starts a look-up of its newest version on the network. All four are dealt with here.
 """
 
 import contextlib
 import io
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -88,6 +88,8 @@ def _import_ogb(name: str) -> tuple[Any, dict[str, Any]]:
 
     The package that ogb's start-up thread asks the network with is kept from it.
     """
+    import pandas as pd
+
     blocked = "outdated" not in sys.modules
     if blocked:
         sys.modules["outdated"] = None  # type: ignore[assignment]
@@ -106,7 +108,8 @@ def _quietly() -> Iterator[None]:
     """Send what ogb prints to standard error, and let it find no one to ask."""
     stdin, sys.stdin = sys.stdin, io.StringIO()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             yield
     finally:
         sys.stdin = stdin

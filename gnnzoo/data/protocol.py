@@ -61,7 +61,7 @@ class NamedSplit:
                 "choose one of these, or draw one with protocol=random_per_class"
             )
         stored = dataset.masks[self.masks]()
-        columns = [mask.view(len(mask), -1) for mask in stored]  # [num_nodes, num_splits] each
+        columns = [mask.reshape(len(mask), -1) for mask in stored]  # [num_nodes, num_splits] each
         num_splits = columns[0].size(1)
         number = _split_number(self.split, seed)
         if self.split == "by_seed":

@@ -1,7 +1,7 @@
 """What a model may have computed once per message graph.
 
-Each transform says with ``reads_edges`` whether its result depends on the edges, so that a head that
-takes edges away knows what to compute anew.
+Each transform says with ``reads_edges`` whether its result depends on the edges, so that a head
+that takes edges away knows what to compute anew.
 """
 
 from typing import Any

@@ -72,6 +72,15 @@ def test_csr_graph_holds_the_edges_and_every_node():
     assert arcs(graph) == [[0, 1]]
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_what_transforms_add_moves_with_the_data():
+    data = SparsifyFeatures(max_density=1.0)(CSRGraph()(toy())).to("cuda")
+    assert data.graph.device.type == "cuda"
+    assert data.x.device.type == "cuda"
+    assert isinstance(SparsifyFeatures(max_density=1.0)(toy().to("cuda")).x, torch.Tensor)
+
+
 def test_rows_are_normalised_as_pyg_does():
     x = torch.rand(6, 5) * 4
     ours = RowNormalizeFeatures()(Data(x=x.clone())).x

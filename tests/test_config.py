@@ -1,0 +1,147 @@
+"""Every YAML file composes and builds; whatever cannot work is refused in one sentence."""
+
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from gnnzoo.config import ConfigError, build, compose, resolve_target
+from gnnzoo.paths import conf_root
+from gnnzoo.registry import (
+    UnknownName,
+    create_model,
+    describe,
+    list_models,
+    list_names,
+    load_dataset,
+)
+
+
+def options(group: str) -> list[str]:
+    root = conf_root() / group
+    return sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
+
+
+GROUPS = ("dataset", "head", "launcher", "model", "protocol", "trainer")
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group in GROUPS for name in options(group)]
+)
+def test_every_option_composes(group, name):
+    composed = compose([f"{group}={name}"])
+    assert composed.choices[group] == name
+
+
+@pytest.mark.parametrize("name", options("tuned"))
+def test_every_recipe_composes_builds_and_is_found_by_itself(name):
+    dataset, head, pair = name.split("/")
+    model, trainer = (
+        pair.rsplit("_", 1) if not pair.endswith("forward_only") else (pair[:-13], pair[-12:])
+    )
+    composed = compose(
+        [f"dataset={dataset}", f"head={head}", f"model={model}", f"trainer={trainer}"]
+    )
+    assert composed.tuned == name
+    build(composed.settings.trainer)
+    settings = dict(composed.settings.model)
+    settings.pop("transform")
+    assert isinstance(build(settings, in_channels=4, out_channels=3), nn.Module)
+    first_line = (conf_root() / "tuned" / f"{name}.yaml").read_text().splitlines()[1]
+    assert first_line.startswith("# "), "a recipe says where it is from"
+
+
+@pytest.mark.parametrize("name", options("model"))
+def test_every_model_builds_from_its_defaults(name):
+    encoder = create_model(name, in_channels=5, out_channels=3)
+    assert isinstance(encoder, nn.Module)
+    for transform in compose([f"model={name}"]).settings.model.transform:
+        build(transform)
+
+
+def test_precedence_is_part_then_recipe_then_command_line():
+    plain = compose(["dataset=digits"]).settings.trainer.weight_decay
+    recipe = compose(["dataset=cora"]).settings.trainer.weight_decay
+    given = compose(["dataset=cora", "trainer.weight_decay=0.25"]).settings.trainer.weight_decay
+    assert (plain, recipe, given) == (5e-4, 5e-3, 0.25)
+
+
+def test_a_recipe_can_be_switched_off():
+    composed = compose(["dataset=cora", "tuned=none"])
+    assert composed.tuned is None
+    assert composed.settings.trainer.weight_decay == 5e-4
+
+
+def test_a_missing_recipe_is_an_error_when_asked_for_by_name():
+    with pytest.raises(ConfigError, match=r"no recipe named 'cora/node/nix'.*cora/node/dagnn_"):
+        compose(["tuned=cora/node/nix"])
+
+
+def test_no_recipe_is_reported_where_there_is_none():
+    assert compose(["dataset=digits"]).tuned is None
+
+
+@pytest.mark.parametrize("override", ["sed=1", "model=dagn", "trainer.lrr=1", "seed=zero"])
+def test_misspelt_and_mistyped_settings_are_refused(override):
+    with pytest.raises(ConfigError, match=override.split("=")[-1] if "model" in override else None):
+        compose([override])
+
+
+def test_build_refuses_targets_outside_the_known_packages():
+    with pytest.raises(ConfigError, match=r"'os.system' is outside .*trusted_targets=\[os\]"):
+        build({"_target_": "os.system", "command": "true"})
+
+
+def test_build_refuses_a_foreign_function_reached_through_a_known_package():
+    with pytest.raises(ConfigError, match="is not a class or function of"):
+        resolve_target("gnnzoo.registry.fnmatch")
+
+
+def test_build_refuses_nested_foreign_targets():
+    node = {"_target_": "torch.nn.Sequential", "args": [{"_target_": "os.getcwd"}]}
+    with pytest.raises(ConfigError, match=r"os\.getcwd"):
+        build(node)
+
+
+def test_build_names_the_closest_argument():
+    with pytest.raises(ConfigError, match="no argument 'hiden_channels'; did you mean hidden_"):
+        create_model("dagnn", 4, 3, hiden_channels=2)
+
+
+def test_errors_of_the_target_itself_come_through_unchanged():
+    with pytest.raises(ValueError, match="dropout"):
+        create_model("dagnn", 4, 3, dropout=7)
+
+
+def test_trusted_packages_may_not_come_from_a_file(tmp_path: Path):
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "sly.yaml").write_text("# @package _global_\ntrusted_targets: [os]\n")
+    with pytest.raises(ConfigError, match="command line"):
+        compose(["experiment=sly"], config_dirs=[tmp_path])
+
+
+def test_trusted_packages_come_from_the_command_line_and_the_environment(monkeypatch):
+    monkeypatch.setenv("GNNZOO_TRUSTED_TARGETS", "one, two")
+    assert compose(["trusted_targets=[three]"]).trusted() == ("one", "two", "three")
+
+
+def test_lists_take_wildcards():
+    assert set(list_models()) >= {"dagnn", "gcn", "mlp"}
+    assert list_models("da*") == ["dagnn"]
+    assert "planetoid" in list_names("tables")
+    for kind in ("models", "datasets", "heads", "tables"):
+        assert all(len(describe(kind, name)) > 10 for name in list_names(kind))
+
+
+def test_unknown_names_are_answered_with_close_ones():
+    with pytest.raises(UnknownName, match="no model named 'dagn'; close matches: dagnn"):
+        create_model("dagn", 4, 3)
+    with pytest.raises(UnknownName, match="no dataset named 'digit'; close matches: digits"):
+        load_dataset("digit")
+
+
+def test_load_dataset_returns_a_pyg_graph_with_masks():
+    data = load_dataset("digits")
+    assert (data.num_nodes, data.num_features) == (1797, 64)
+    assert not (data.train_mask & data.test_mask).any()

@@ -1,0 +1,234 @@
+"""One run: its record, what it may not see, and what survives a kill or Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gnnzoo
+from gnnzoo.config import ConfigError, compose
+from gnnzoo.executor import RunRefused, execute, override_strings
+from gnnzoo.results import RunStore, read_curve_csv, validate
+from gnnzoo.train.checkpoint import load_weights
+
+FAST = ("trainer.epochs=6", "progress=none", "device=cpu")
+
+
+def toy_run(path: Path, *overrides: str):
+    return execute(compose(["dataset=file", f"dataset.path={path}", *FAST, *overrides]))
+
+
+def final(run_dir: Path) -> dict:
+    """Everything of a run that must not depend on when it was interrupted."""
+    record = json.loads((run_dir / "run.json").read_text())
+    same = ("status", "val", "test", "metrics", "best_epoch", "epochs", "cell_hash", "code_hash")
+    weights = load_weights(run_dir / "weights.safetensors")
+    curve = (run_dir / "curve.csv").read_text()
+    return {key: record[key] for key in same} | {"curve": curve, "weights": weights}
+
+
+def assert_same(first: dict, second: dict) -> None:
+    weights = first.pop("weights"), second.pop("weights")
+    assert first == second
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+@pytest.mark.parametrize("model", ["dagnn", "gcn", "mlp"])
+def test_a_run_leaves_a_full_record_weights_and_curve(workspace, toy_graph, model):
+    outcome = toy_run(toy_graph, f"model={model}")
+    record = json.loads((outcome.run_dir / "run.json").read_text())
+    validate(record)
+    assert record["status"] == "finished"
+    assert record["tuned"] is None
+    assert 0.0 <= record["test"] <= 1.0
+    assert record["metrics"]["accuracy"]["test"] == record["test"]
+    assert record["split"]["number"] == 0
+    assert len(read_curve_csv(outcome.run_dir / "curve.csv")) == record["epochs"] == 6
+    assert (outcome.run_dir / "curve.png").read_bytes().startswith(b"\x89PNG")
+    weights = load_weights(outcome.run_dir / "weights.safetensors")
+    assert sum(w.numel() for w in weights.values()) == record["num_parameters"]
+    assert not (outcome.run_dir / "checkpoint.pt").exists()
+    assert [r["test"] for r in RunStore(workspace / "runs").records()] == [record["test"]]
+
+
+def test_a_finished_run_is_looked_up_and_not_run_again(workspace, toy_graph):
+    first = toy_run(toy_graph)
+    again = toy_run(toy_graph, "threads=1")
+    assert again.skipped
+    assert again.record["started"] == first.record["started"]
+    assert not toy_run(toy_graph, "seed=1").skipped
+    assert not toy_run(toy_graph, "rerun=true").skipped
+
+
+def test_python_and_shell_name_the_same_run(workspace, toy_graph):
+    outcome = toy_run(toy_graph, "model.num_hops=3")
+    record = gnnzoo.run(
+        dataset="file",
+        model={"num_hops": 3},
+        trainer={"epochs": 6},
+        progress="none",
+        device="cpu",
+        **{"dataset.path": str(toy_graph)},
+    )
+    assert record["started"] == outcome.record["started"]
+
+
+def test_overrides_are_quoted_for_hydra():
+    lines = override_strings({"a": None, "b": "x y'z", "c": {"d": 1.5, "e": True}, "f": [1, 2]})
+    assert lines == ["a=null", "b='x y\\'z'", "c.d=1.5", "c.e=True", "f=[1, 2]"]
+
+
+def poisoned(path: Path, tmp_path: Path) -> Path:
+    """The same graph with every test label changed."""
+    arrays = dict(np.load(path))
+    arrays["y"] = np.where(arrays["test_mask"], 1 - arrays["y"], arrays["y"])
+    np.savez(tmp_path / "poisoned.npz", **arrays)
+    return tmp_path / "poisoned.npz"
+
+
+@pytest.mark.parametrize("model", ["dagnn", "gcn", "mlp"])
+def test_test_labels_change_nothing_but_the_test_score(workspace, toy_graph, tmp_path, model):
+    clean = toy_run(toy_graph, f"model={model}")
+    poison = toy_run(poisoned(toy_graph, tmp_path), f"model={model}")
+    first, second = final(clean.run_dir), final(poison.run_dir)
+    assert first.pop("test") == pytest.approx(1 - second.pop("test"))
+    for entry in (first, second):
+        entry.pop("cell_hash")
+        entry["metrics"]["accuracy"].pop("test")
+    assert_same(first, second)
+
+
+def test_the_data_given_to_training_hold_no_test_label(workspace, toy_graph):
+    from gnnzoo.assemble import build_parts
+
+    composed = compose(["dataset=file", f"dataset.path={toy_graph}"])
+    task = build_parts(composed, torch.device("cpu")).task
+    assert (task.data.y[task.data.test_mask] == -1).all()
+
+
+def test_a_failed_run_is_recorded_with_its_error(workspace, toy_graph):
+    with pytest.raises(ValueError, match="dropout"):
+        toy_run(toy_graph, "model.dropout=2")
+    (record,) = RunStore(workspace / "runs").records()
+    assert record["status"] == "failed"
+    assert "dropout" in record["error"]
+
+
+def test_a_loss_that_is_not_finite_fails_with_the_epoch_named(workspace, toy_graph):
+    with pytest.raises(RuntimeError, match="in epoch [0-9]+; a lower trainer.lr"):
+        toy_run(toy_graph, "trainer.lr=1e38", "model=gcn")
+    (record,) = RunStore(workspace / "runs").records()
+    assert "epoch" in record["error"]
+
+
+def test_a_folder_with_another_run_is_refused(workspace, toy_graph):
+    toy_run(toy_graph, "run_dir=here")
+    with pytest.raises(RunRefused, match="holds a run with other settings"):
+        toy_run(toy_graph, "run_dir=here", "model=gcn")
+    with pytest.raises(RunRefused, match="other seed"):
+        toy_run(toy_graph, "run_dir=here", "seed=3")
+
+
+def test_a_folder_with_foreign_files_is_refused(workspace, toy_graph):
+    (workspace / "mine").mkdir()
+    (workspace / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(RunRefused, match=r"no run.json; choose an empty folder"):
+        toy_run(toy_graph, "run_dir=mine")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("device=gpu", "device must be auto, cpu or cuda, got 'gpu'"),
+        ("features.sparse=maybe", "features.sparse must be"),
+        ("features.normalize=column", "features.normalize must be none or row"),
+        ("progress=loud", "progress must be auto, bar, lines or none"),
+        ("protocol.metric=acuracy", "no node metric 'acuracy'; there are: accuracy"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(workspace, toy_graph, override, words):
+    with pytest.raises(ValueError, match=words):
+        toy_run(toy_graph, override)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_device_is_named(workspace, toy_graph):
+    with pytest.raises(ConfigError, match="torch sees no CUDA device; device=cpu works"):
+        toy_run(toy_graph, "device=cuda")
+
+
+def command(path: Path, run_dir: str, epochs: int = 200) -> list[str]:
+    code = "from gnnzoo.cli import main; main()"
+    return [
+        sys.executable, "-c", code, "train", "dataset=file", f"dataset.path={path}",
+        f"run_dir={run_dir}", "threads=1", "device=cpu", "checkpoint_seconds=0",
+        f"trainer.epochs={epochs}", "trainer.stopping=null", "progress=none",
+    ]  # fmt: skip
+
+
+def wait_for(path: Path, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} never came"
+        time.sleep(0.005)
+
+
+def start(path: Path, run_dir: Path, epochs: int) -> subprocess.Popen:
+    process = subprocess.Popen(
+        command(path, str(run_dir), epochs),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(run_dir / "checkpoint.pt")
+    return process
+
+
+def test_a_run_killed_twice_ends_bit_identical(workspace, toy_graph):
+    whole, broken = workspace / "whole", workspace / "broken"
+    subprocess.run(command(toy_graph, str(whole)), check=True, capture_output=True)
+    for _ in range(2):
+        process = start(toy_graph, broken, 200)
+        time.sleep(0.1)
+        process.kill()
+        process.wait()
+        assert json.loads((broken / "run.json").read_text())["status"] == "running"
+    subprocess.run(command(toy_graph, str(broken)), check=True, capture_output=True)
+    assert_same(final(whole), final(broken))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_resumes(workspace, toy_graph, number):
+    whole, broken = workspace / "whole", workspace / "broken"
+    process = start(toy_graph, broken, 2000)
+    os.kill(process.pid, number)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command resumes the run" in complaints
+    assert "Traceback" not in complaints
+    record = json.loads((broken / "run.json").read_text())
+    assert record["status"] == "interrupted"
+    subprocess.run(command(toy_graph, str(broken), 2000), check=True, capture_output=True)
+    subprocess.run(command(toy_graph, str(whole), 2000), check=True, capture_output=True)
+    assert_same(final(whole), final(broken))
+
+
+def test_two_processes_never_fill_one_folder(workspace, toy_graph):
+    process = start(toy_graph, workspace / "here", 5000)
+    try:
+        done = subprocess.run(
+            command(toy_graph, str(workspace / "here"), 5000), capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert "is being filled by another process" in done.stderr
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,95 @@
+"""Equal runs have equal hashes; whatever can change a number changes one of them."""
+
+import pytest
+
+from gnnzoo import identity
+from gnnzoo.config import compose
+
+
+def cell(*overrides: str) -> str:
+    return identity.cell_hash(compose(overrides))
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=7", "device=cpu", "threads=3", "run_dir=elsewhere", "rerun=true", "progress=none"],
+)
+def test_seed_device_and_places_are_not_part_of_the_cell(override):
+    assert cell(override) == cell()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer.lr=0.02", "model=gcn", "dataset=cora", "protocol=random_per_class",
+     "features.normalize=row", "deterministic=true"],
+)  # fmt: skip
+def test_settings_are_part_of_the_cell(override):
+    assert cell(override) != cell()
+
+
+def test_a_default_written_out_is_the_same_cell():
+    assert (
+        cell("+model.normalize=true") == cell()
+        if "normalize" not in compose([]).settings.model
+        else cell("model.normalize=true") == cell()
+    )
+    assert cell("trainer.lr=1") == cell("trainer.lr=1.0")
+
+
+def test_a_recipe_and_the_same_values_by_hand_are_the_same_cell():
+    by_hand = (
+        "tuned=none", "features.normalize=row", "model.num_hops=10", "model.dropout=0.8",
+        "model.hidden_channels=64", "trainer.epochs=1000", "trainer.weight_decay=5e-3",
+        "trainer.select=loss", "trainer.stopping._target_=gnnzoo.train.TrailingMean",
+        "trainer.stopping.start=0.5",
+    )  # fmt: skip
+    assert cell("dataset=cora", *by_hand) == cell("dataset=cora")
+
+
+def test_a_graph_file_counts_by_its_content(tmp_path, toy_graph):
+    copy = tmp_path / "elsewhere.npz"
+    copy.write_bytes(toy_graph.read_bytes())
+    first = cell("dataset=file", f"dataset.path={toy_graph}")
+    assert first == cell("dataset=file", f"dataset.path={copy}")
+    copy.write_bytes(toy_graph.read_bytes() + b"x")
+    assert first != cell("dataset=file", f"dataset.path={copy}")
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """Pretend that a module's source reads otherwise."""
+    real = identity._source
+
+    def pretend(module: str, edit):
+        for cached in (identity._imports, identity._source_digest):
+            cached.cache_clear()
+        monkeypatch.setattr(
+            identity, "_source", lambda name: edit(real(name)) if name == module else real(name)
+        )
+        return identity.code_hash(compose(["model=dagnn"]))
+
+    yield pretend
+    for cached in (identity._imports, identity._source_digest):
+        cached.cache_clear()
+
+
+def test_comments_docstrings_and_layout_do_not_change_the_code_hash(sources):
+    before = sources("gnnzoo.models.dagnn", lambda text: text)
+    edited = sources(
+        "gnnzoo.models.dagnn", lambda text: "# words\n\n" + text.replace('"""', '"""More. ', 1)
+    )
+    assert before == edited
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["gnnzoo.models.dagnn", "gnnzoo.ops.spmm", "gnnzoo.nn.features", "gnnzoo.train.backprop",
+     "gnnzoo.train.selection", "gnnzoo.data.protocol", "gnnzoo.heads.metrics", "gnnzoo.assemble"],
+)  # fmt: skip
+def test_a_change_in_any_part_used_changes_the_code_hash(sources, module):
+    assert sources(module, lambda text: text) != sources(module, lambda text: text + "\nx = 1\n")
+
+
+@pytest.mark.parametrize("module", ["gnnzoo.models.gcn", "gnnzoo.results.render", "gnnzoo.cli"])
+def test_a_change_in_parts_not_used_does_not(sources, module):
+    assert sources(module, lambda text: text) == sources(module, lambda text: text + "\nx = 1\n")
