@@ -150,7 +150,10 @@ class CSR:
     def _moved(self, device: torch.device | str, non_blocking: bool) -> "CSR":
         rowptr = self.rowptr.to(device, non_blocking=non_blocking)
         col = self.col.to(device, non_blocking=non_blocking)
-        return CSR(rowptr, col, self.num_rows, self.num_cols)
+        moved = CSR(rowptr, col, self.num_rows, self.num_cols)
+        if self._row is not None:
+            moved._row = self._row.to(device, non_blocking=non_blocking)
+        return moved
 
     def __repr__(self) -> str:
         return f"CSR({self.num_rows} x {self.num_cols}, {self.num_entries} entries)"

@@ -24,4 +24,5 @@ def dropout(x: Tensor, p: float) -> Tensor:
     bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = bits.view(torch.int16)[: x.numel()].view(x.shape)
     scale = 65536 / (65536 - threshold)
-    return x * (bits >= threshold - 32768).to(x.dtype).mul_(scale)
+    # x * keep * scale in one pass; what autograd saves is `keep`, one byte per element.
+    return torch.ops.aten.native_dropout_backward(x, bits >= threshold - 32768, scale)

@@ -255,14 +255,17 @@ def _save(ctx, inputs, output) -> None:
     _, gates, kept = output
     ctx.mark_non_differentiable(kept)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(z, weight, gates, kept, *rest)
+    ctx.save_for_backward(z if memory == "recompute" else None, weight, gates, kept, *rest)
     ctx.num_hops, ctx.memory, ctx.has_bias = num_hops, memory, bias is not None
 
 
 def _backward(ctx, grad, grad_gates, _):
     z, weight, *rest = ctx.saved_tensors
     needs_values = ctx.needs_input_grad[3]
-    grad = torch.zeros_like(z) if grad is None else grad.contiguous()
+    if grad is None:
+        grad = weight.new_zeros(rest[0].size(1), weight.numel())  # only the gates were used
+    grad = grad.contiguous()
+    z = grad if z is None else z  # where hops are kept, only its shape is read
     grad_z, grad_weight, grad_bias, grad_values = _gated_hops_backward(
         grad, grad_gates, z, weight, *rest, ctx.num_hops, ctx.memory, needs_values
     )

@@ -116,8 +116,10 @@ class Graph:
             returns: ``[num_edges]``, differentiable.
 
         Raises:
-            ValueError: If the length is wrong.
+            ValueError: If the length or the type is wrong.
         """
+        if not edge_weight.is_floating_point():
+            raise ValueError(f"edge_weight must be floating point, got {edge_weight.dtype}")
         if edge_weight.shape != (self.num_input_edges,):
             raise ValueError(
                 f"edge_weight must have shape [{self.num_input_edges}], one per edge, "
@@ -156,7 +158,7 @@ class Graph:
             dtype: Type of the values without weights; the default type if not given.
 
         Raises:
-            ValueError: If a weight is negative or not finite, or the length is wrong.
+            ValueError: If a weight is negative or not finite, or the length or type is wrong.
         """
         if edge_weight is None:
             return self._kept("gcn", add_self_loops, dtype or torch.get_default_dtype())
@@ -237,14 +239,21 @@ class Graph:
         if torch.device(device) == self.device:
             return self
 
-        def move(item):
-            return item.to(device, non_blocking=non_blocking)
+        patterns: dict[int, CSR] = {}
+
+        def move(item: CSR | Tensor) -> CSR | Tensor:
+            if isinstance(item, Tensor):
+                return item.to(device, non_blocking=non_blocking)
+            if id(item) not in patterns:  # matrices share patterns, here and there
+                patterns[id(item)] = item.to(device, non_blocking=non_blocking)
+            return patterns[id(item)]
 
         graph = Graph(move(self.csr), move(self.slot))
         if self._looped is not None:
             graph._looped = tuple(move(item) for item in self._looped)
         for key, matrix in self._matrices.items():
-            moved = move(matrix)
+            symmetric = matrix.transposed() is matrix
+            moved = SparseMatrix(move(matrix.csr), move(matrix.values), symmetric)
             moved.transposed()
             graph._matrices[key] = moved
         return graph

@@ -1,0 +1,245 @@
+import pytest
+import torch
+import yaml
+from torch.nn import functional as F
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Data
+
+from gnnzoo.models import DAGNN, GCN, MLP, Chain, inputs
+from gnnzoo.ops import Graph, SparseFeatures
+from gnnzoo.paths import conf_root
+from tests.reference import dense
+from tests.reference.graphs import random_edges
+
+ENCODERS = {
+    "mlp": lambda **s: MLP(6, 8, 3, **s),
+    "gcn": lambda **s: GCN(6, 8, 3, **s),
+    "dagnn": lambda **s: DAGNN(6, 8, 3, num_hops=4, **s),
+}
+
+
+@pytest.fixture
+def data():
+    torch.manual_seed(0)
+    x = torch.randn(9, 6) * (torch.rand(9, 6) < 0.6)
+    return Data(x=x, edge_index=random_edges(9, 12, undirected=True), y=torch.arange(9) % 3)
+
+
+@pytest.fixture(params=ENCODERS)
+def encoder(request):
+    torch.manual_seed(0)
+    return ENCODERS[request.param]()
+
+
+def test_folding_by_hand_gives_the_forward_pass(encoder, data):
+    assert isinstance(encoder, Chain)
+    encoder.eval()
+    context = encoder.context(data.x, data.edge_index)
+    h, states = encoder.start(context), []
+    for layer in encoder.layers:
+        h = layer(h, context)
+        states.append(h)
+    assert torch.equal(encoder.readout(states, context), encoder(data.x, data.edge_index))
+
+
+def test_every_form_of_the_same_input_gives_the_same(encoder, data):
+    encoder.eval()
+    want = encoder(data.x, data.edge_index)
+    graph = Graph.from_edge_index(data.edge_index, 9)
+    sparse = SparseFeatures.from_dense(data.x)
+    edge_index = EdgeIndex(data.edge_index, sparse_size=(9, 9))
+    torch.testing.assert_close(encoder(data.x, edge_index), want)
+    torch.testing.assert_close(encoder(data.x, graph), want)
+    torch.testing.assert_close(encoder(data.x, torch.empty(2, 0).long(), graph=graph), want)
+    torch.testing.assert_close(encoder(sparse, data.edge_index, graph=graph), want)
+
+
+def test_seeds_repeat_and_every_parameter_learns(encoder, data):
+    grads = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        encoder.zero_grad()
+        encoder(data.x, data.edge_index).square().sum().backward()
+        grads.append([p.grad.clone() for p in encoder.parameters()])
+    torch.testing.assert_close(grads[0], grads[1], rtol=0, atol=0)
+    assert all(g.abs().sum() > 0 for g in grads[0])
+
+
+def test_relabelling_nodes_permutes_the_output(encoder, data):
+    encoder.eval()
+    order = torch.randperm(9)
+    moved = encoder(data.x[order], order.argsort()[data.edge_index])
+    torch.testing.assert_close(moved, encoder(data.x, data.edge_index)[order])
+
+
+def test_weights_are_used(data):
+    weight = torch.rand(data.edge_index.size(1))
+    for name in ("gcn", "dagnn"):
+        encoder = ENCODERS[name]().eval()
+        out = encoder(data.x, data.edge_index, weight)
+        assert not torch.allclose(out, encoder(data.x, data.edge_index))
+
+
+def test_parameter_groups_are_disjoint_and_complete(encoder):
+    if not hasattr(encoder, "param_groups"):
+        pytest.skip("this encoder names no groups")
+    named = [id(p) for group in encoder.param_groups().values() for p in group]
+    assert sorted(named) == sorted(id(p) for p in encoder.parameters())
+
+
+def test_save_load_and_reset(encoder, data):
+    other = type(encoder)(6, 8, 3, **({"num_hops": 4} if isinstance(encoder, DAGNN) else {}))
+    other.load_state_dict(encoder.state_dict())
+    want = encoder.eval()(data.x, data.edge_index)
+    assert torch.equal(other.eval()(data.x, data.edge_index), want)
+    other.reset_parameters()
+    assert not torch.equal(other(data.x, data.edge_index), want)
+    torch.manual_seed(1)
+    other.reset_parameters()
+    first = other(data.x, data.edge_index)
+    torch.manual_seed(1)
+    other.reset_parameters()
+    assert torch.equal(other(data.x, data.edge_index), first)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("norm", [None, "batch_norm", "layer_norm"])
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_settings_change_depth_and_norm(name, norm, num_layers, data):
+    encoder = ENCODERS[name](norm=norm, num_layers=num_layers, act="elu", input_dropout=0.0)
+    assert encoder(data.x, data.edge_index).shape == (9, 3)
+    encoder.reset_parameters()
+    assert repr(encoder).count("Norm") == (num_layers - 1) * (norm is not None)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_layers": 0}, "num_layers must be an integer of at least 1, got 0"),
+        ({"dropout": 1.5}, r"dropout must be a number in \[0, 1\], got 1.5"),
+        ({"input_dropout": -1}, "input_dropout.*got -1"),
+        ({"norm": "batch"}, "norm must be one of.*got 'batch'"),
+    ],
+)
+def test_bad_settings_are_named(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        ENCODERS[name](**settings)
+
+
+@pytest.mark.parametrize("model", [MLP, GCN, DAGNN])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_bad_widths_are_named(model, place):
+    widths = [6, 8, 3]
+    widths[place] = 0
+    name = ("in_channels", "hidden_channels", "out_channels")[place]
+    with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, got 0"):
+        model(*widths)
+
+
+def test_arxiv_configuration_has_the_published_number_of_parameters():
+    model = DAGNN(128, 256, 40, num_hops=16, norm="batch_norm", input_dropout=0.0, dropout=0.2)
+    assert sum(p.numel() for p in model.parameters()) == 43_857
+
+
+def test_dagnn_equals_the_equations(data):
+    model = DAGNN(6, 8, 3, num_hops=4).double().eval()
+    x = data.x.double()
+    first, second, prop = model.layers
+    z = second.linear(first.linear(x).relu())
+    a = dense.gcn_norm(data.edge_index, 9)
+    want = dense.gated_hops(a, z, prop.gate.weight[0], prop.gate.bias, 4)
+    torch.testing.assert_close(model(x, data.edge_index), want)
+
+
+def test_an_open_gate_and_no_hops_make_dagnn_an_mlp(data):
+    model = DAGNN(6, 8, 3, num_hops=0).eval()
+    mlp = MLP(6, 8, 3).eval()
+    mlp.load_state_dict({k: v for k, v in model.state_dict().items() if "gate" not in k})
+    torch.nn.init.zeros_(model.layers[-1].gate.weight)
+    torch.nn.init.constant_(model.layers[-1].gate.bias, 50.0)
+    torch.testing.assert_close(model(data.x, data.edge_index), mlp(data.x))
+
+
+@pytest.mark.parametrize("form", ["tensor", "edge_index"])
+def test_drops_into_an_ordinary_training_loop(form, data):
+    edges = data.edge_index
+    if form == "edge_index":
+        edges = EdgeIndex(edges, sparse_size=(9, 9))
+    model = DAGNN(6, 16, 3, num_hops=2, dropout=0.1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        model.train()
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(data.x, edges), data.y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_compiles_without_a_break(name, data):
+    model = ENCODERS[name](dropout=0.0)
+    graph = Graph.from_edge_index(data.edge_index, 9)
+    want = model(data.x, data.edge_index, graph=graph)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(data.x, data.edge_index, graph=graph), want)
+
+
+@pytest.mark.slow
+def test_compiled_training_with_raw_edges_equals_eager(data):
+    model = DAGNN(6, 8, 3, num_hops=4, dropout=0.0)
+    compiled = torch.compile(model)
+    grads = []
+    for run in (model, compiled):
+        model.zero_grad()
+        F.cross_entropy(run(data.x, data.edge_index), data.y).backward()
+        grads.append([p.grad.clone() for p in model.parameters()])
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-6)
+
+
+def test_inputs_hand_over_what_the_signature_names(encoder, data):
+    data.edge_weight = None
+    data.graph = Graph.from_edge_index(data.edge_index, 9)
+    assert inputs(encoder, data).keys() == {"x", "edge_index", "graph"}
+    compiled = torch.compile(encoder, backend="eager")
+    assert inputs(compiled, data).keys() == {"x", "edge_index", "graph"}
+    assert inputs(MLP(6, 8, 3), Data(x=data.x)).keys() == {"x"}
+
+
+def test_missing_fields_are_named(data):
+    class Needy(torch.nn.Module):
+        made_by = {"patterns": "gnnzoo.data.Patterns"}
+
+        def forward(self, x, patterns):
+            return x
+
+    with pytest.raises(ValueError, match=r"Needy.*'patterns'.*gnnzoo\.data\.Patterns makes it"):
+        inputs(Needy(), data)
+    with pytest.raises(ValueError, match="GCN needs the field 'edge_index'"):
+        inputs(GCN(6, 8, 3), Data(x=data.x))
+
+
+def test_sparse_features_are_refused_where_they_are_not_read(data):
+    data.x = SparseFeatures.from_dense(data.x)
+    assert inputs(GCN(6, 8, 3), data)["x"] is data.x
+
+    class Dense(torch.nn.Module):
+        def forward(self, x):
+            return x
+
+    with pytest.raises(ValueError, match=r"Dense reads dense features.*SparsifyFeatures out"):
+        inputs(Dense(), data)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_settings_file_builds_its_encoder(name):
+    settings = yaml.safe_load((conf_root() / "model" / f"{name}.yaml").read_text())
+    target = settings.pop("_target_").removeprefix("gnnzoo.models.")
+    transforms = settings.pop("transform")
+    assert all(t["_target_"].startswith("gnnzoo.data.") for t in transforms)
+    assert isinstance(
+        {"MLP": MLP, "GCN": GCN, "DAGNN": DAGNN}[target](6, out_channels=3, **settings), Chain
+    )

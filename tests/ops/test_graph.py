@@ -1,0 +1,160 @@
+import pickle
+
+import pytest
+import torch
+from torch_geometric import EdgeIndex
+from torch_geometric.nn.conv.gcn_conv import gcn_norm as pyg_gcn_norm
+
+from gnnzoo.ops import CSR, Graph, as_graph
+from tests.reference import dense
+from tests.reference.graphs import kinds, random_edges
+
+F64 = torch.float64
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_normalisation_equals_the_dense_one(kind):
+    edge_index, n = kinds()[kind]
+    weight = torch.rand(edge_index.size(1), dtype=F64)
+    graph = Graph.from_edge_index(edge_index, n)
+    for w in (None, weight):
+        torch.testing.assert_close(
+            graph.gcn_norm(w, dtype=F64).to_dense(), dense.gcn_norm(edge_index, n, w)
+        )
+
+
+@pytest.mark.parametrize("add_self_loops", [True, False])
+def test_normalisation_equals_pyg_on_repeated_edges_and_loops(add_self_loops):
+    for seed in range(5):
+        torch.manual_seed(seed)
+        edge_index, weight = torch.randint(6, (2, 40)), torch.rand(40, dtype=F64)
+        for w in (None, weight):
+            e, v = pyg_gcn_norm(edge_index, w, 6, add_self_loops=add_self_loops, dtype=F64)
+            ours = Graph.from_edge_index(edge_index, 6).gcn_norm(w, add_self_loops, dtype=F64)
+            torch.testing.assert_close(ours.to_dense(), dense.adjacency(e, 6, v))
+
+
+def test_normalisation_has_the_right_gradient_to_repeated_edges():
+    torch.manual_seed(0)
+    edge_index = torch.randint(5, (2, 25))
+    weight = torch.rand(25, dtype=F64, requires_grad=True)
+    graph = Graph.from_edge_index(edge_index, 5)
+    assert graph.num_edges < graph.num_input_edges
+    assert torch.autograd.gradcheck(lambda w: graph.gcn_norm(w).to_dense(), weight)
+
+
+def test_node_without_weight_gets_zeros_and_a_finite_gradient():
+    weight = torch.zeros(1, requires_grad=True)
+    matrix = Graph.from_edge_index(torch.tensor([[0], [1]]), 2).gcn_norm(weight, False)
+    matrix.values.sum().backward()
+    assert matrix.values.tolist() == [0.0]
+    assert weight.grad.isfinite().all()
+
+
+def test_undirected_graph_is_its_own_transpose():
+    graph = Graph.from_edge_index(random_edges(9, 12, undirected=True), 9)
+    assert graph.is_undirected
+    assert graph.csr.transposed()[0] is graph.csr
+    matrix = graph.gcn_norm()
+    assert matrix.transposed() is matrix
+    assert graph.gcn_norm() is matrix
+    edges = graph.edge_index
+    assert torch.equal(edges[:, graph.reverse_edge], edges.flip(0))
+
+
+def test_directed_graph_has_another_transpose():
+    graph = Graph.from_edge_index(random_edges(9, 12), 9)
+    assert not graph.is_undirected
+    matrix = graph.gcn_norm()
+    assert torch.equal(matrix.transposed().to_dense(), matrix.to_dense().t())
+    with pytest.raises(ValueError, match="no reverse"):
+        _ = graph.reverse_edge
+
+
+def test_degrees_count_different_edges():
+    graph = Graph.from_edge_index(torch.tensor([[0, 0, 0, 1], [1, 1, 2, 2]]), 4)
+    assert graph.in_degree().tolist() == [0, 1, 2, 0]
+    assert graph.out_degree().tolist() == [2, 1, 0, 0]
+    assert graph.slot.tolist() == [0, 0, 1, 2]
+    assert graph.entry_weights(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist() == [3.0, 4.0, 8.0]
+    assert graph.matrix().to_dense()[1, 0] == 2
+
+
+def test_edge_index_and_sizes_are_read():
+    edges = torch.tensor([[0, 1], [1, 2]])
+    assert Graph.from_edge_index(edges).num_nodes == 3
+    graph = Graph.from_edge_index(EdgeIndex(edges, sparse_size=(5, 5)))
+    assert graph.num_nodes == 5
+    assert torch.equal(graph.edge_index, edges)
+    assert Graph.from_edge_index(torch.empty(2, 0, dtype=torch.long)).num_nodes == 0
+    assert repr(graph) == "Graph(num_nodes=5, num_edges=2)"
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        (torch.tensor([[0, 7], [1, 2]]), r"node 7.*\[0, 3\)"),
+        (torch.tensor([[0, -1], [1, 2]]), r"node -1.*\[0, 3\)"),
+        (torch.tensor([0, 1]), r"\[2, E\]"),
+        (torch.zeros(3, 2, dtype=torch.long), r"\[2, E\]"),
+        (torch.zeros(2, 2), "integers"),
+    ],
+)
+def test_bad_edges_are_named(edges, message):
+    with pytest.raises(ValueError, match=message):
+        Graph.from_edge_index(edges, 3)
+
+
+@pytest.mark.parametrize("bad", [-0.5, float("nan"), float("inf")])
+def test_bad_weights_are_named(bad):
+    graph = Graph.from_edge_index(torch.tensor([[0, 1], [1, 2]]), 3)
+    with pytest.raises(ValueError, match=str(bad)):
+        graph.gcn_norm(torch.tensor([1.0, bad]))
+    with pytest.raises(ValueError, match=r"\[2\].*\[3\]"):
+        graph.gcn_norm(torch.ones(3))
+    with pytest.raises(ValueError, match="int64"):
+        graph.gcn_norm(torch.ones(2, dtype=torch.long))
+
+
+def test_as_graph_refuses_another_size():
+    graph = Graph.from_edge_index(torch.tensor([[0], [1]]), 3)
+    assert as_graph(graph, 3) is graph
+    with pytest.raises(ValueError, match="3 nodes, x has 4"):
+        as_graph(graph, 4)
+
+
+def test_what_is_made_under_inference_mode_can_be_trained_with():
+    with torch.inference_mode():
+        graph = Graph.from_edge_index(random_edges(9, 12), 9)
+        matrix = graph.gcn_norm()
+        graph.csr.transposed()
+    for tensor in (graph.slot, graph.csr.row, matrix.values, matrix.transposed().values):
+        assert not tensor.is_inference()
+
+
+def test_moving_keeps_what_was_made():
+    graph = Graph.from_edge_index(random_edges(9, 12, undirected=True), 9)
+    graph.gcn_norm()
+    assert graph.is_undirected
+    assert graph.to("cpu") is graph
+    moved = graph.to("meta")
+    assert moved.device.type == "meta"
+    assert moved.gcn_norm().transposed() is moved.gcn_norm()
+    assert moved.gcn_norm().csr is moved.with_self_loops()[0]
+    assert moved.is_undirected
+
+
+def test_graph_survives_pickling():
+    graph = pickle.loads(pickle.dumps(Graph.from_edge_index(random_edges(9, 12), 9)))
+    assert graph.gcn_norm().to_dense().shape == (9, 9)
+
+
+def test_pattern_of_a_rectangle_transposes_there_and_back():
+    csr, slot = CSR.from_coo(torch.tensor([2, 0, 2, 2]), torch.tensor([1, 3, 1, 0]), 3, 5)
+    assert slot.tolist() == [2, 0, 2, 1]
+    assert csr.col.dtype == torch.int32
+    other, perm = csr.transposed()
+    assert other.shape == (5, 3)
+    assert other.transposed()[0] is csr
+    assert torch.equal(csr.col[perm], other.row)
+    assert repr(csr) == "CSR(3 x 5, 3 entries)"
