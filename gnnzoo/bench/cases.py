@@ -1,21 +1,22 @@
 """The graphs that benchmarks run on, and the steps that are timed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
+from gnnzoo.bench.harness import Contestant, Result, race
+from gnnzoo.bench.report import Row
 from gnnzoo.bench.stock import normalized_adjacency, to_csr
 from gnnzoo.data import CSRGraph, NamedSplit, NodeTask, RowNormalizeFeatures, SparsifyFeatures
 from gnnzoo.data import planetoid as load_planetoid
 from gnnzoo.models import inputs
 from gnnzoo.ops import SparseFeatures
 
-Case = tuple[str, Callable[[], list[Any]]]  # name, and what runs it and returns its rows
+Case = tuple[str, Callable[[], list[Row]]]  # name, and what runs it and returns its rows
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,18 @@ class Settings:
     Attributes:
         device: Where everything runs.
         budget_seconds: Time of one race; slow contestants take longer.
+        min_rounds: Rounds of a race in any case.
         quick: Small generated graphs in place of the real cases, to try the benchmark out.
     """
 
     device: torch.device
     budget_seconds: float = 8.0
+    min_rounds: int = 3
     quick: bool = False
+
+    def race(self, contestants: Sequence[Contestant], budgets: float = 1.0) -> list[Result]:
+        """`harness.race` with these settings, for ``budgets`` times the usual time."""
+        return race(contestants, self.device, budgets * self.budget_seconds, self.min_rounds)
 
 
 @dataclass(frozen=True)

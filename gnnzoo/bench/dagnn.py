@@ -3,7 +3,7 @@
 from functools import partial
 
 from gnnzoo.bench.cases import Case, Recipe, Settings, Subject, planetoid, synthetic
-from gnnzoo.bench.harness import Contestant, race
+from gnnzoo.bench.harness import Contestant
 from gnnzoo.bench.report import Row, rows
 from gnnzoo.bench.stock import CachedDAGNN, GatherScatterDAGNN, StockGCN
 from gnnzoo.models import DAGNN
@@ -49,13 +49,13 @@ def _citation(name: str, settings: Settings) -> list[Row]:
         Contestant(title, subject.train(model, fields, settings_), _goal(title, STEP_GOALS[name]))
         for title, model, fields, settings_ in contestants
     ]
-    trained = race(steps, settings.device, settings.budget_seconds)
+    trained = settings.race(steps)
     passes = [
         Contestant(title, subject.evaluate(model, fields), _goal(title, EVALUATION_GOAL))
         for title, model, fields, _ in contestants
         if title != "PyG GCN, no input dropout"  # the same as the first without training
     ]
-    evaluated = race(passes, settings.device, settings.budget_seconds)
+    evaluated = settings.race(passes)
     return rows(name, "training step", trained) + rows(name, "evaluation", evaluated)
 
 
@@ -81,11 +81,11 @@ def _synthetic(settings: Settings) -> list[Row]:
         ),
         Contestant("DAGNN, gnnzoo, memory=recompute", subject.train(frugal, None, recipe)),
     ]
-    trained = race(steps, settings.device, 4 * settings.budget_seconds, min_rounds=3)
+    trained = settings.race(steps, budgets=4)
     passes = [
         Contestant("DAGNN, gather-scatter", subject.evaluate(stock, subject.dense)),
         Contestant("DAGNN, torch CSR", subject.evaluate(plain, subject.cached)),
         Contestant("DAGNN, gnnzoo", subject.evaluate(ours, None)),
     ]
-    evaluated = race(passes, settings.device, 2 * settings.budget_seconds, min_rounds=3)
+    evaluated = settings.race(passes, budgets=2)
     return rows(case, "training step", trained) + rows(case, "evaluation", evaluated)

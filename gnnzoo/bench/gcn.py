@@ -3,7 +3,7 @@
 from functools import partial
 
 from gnnzoo.bench.cases import Case, Recipe, Settings, planetoid
-from gnnzoo.bench.harness import Contestant, race
+from gnnzoo.bench.harness import Contestant
 from gnnzoo.bench.report import Row, rows
 from gnnzoo.bench.stock import CachedGCN, StockGCN
 from gnnzoo.models import GCN
@@ -36,6 +36,6 @@ def _citation(name: str, settings: Settings) -> list[Row]:
             )
             contestants.append((title, model, fields))
         steps = [Contestant(t, subject.train(m, fields, RECIPE)) for t, m, fields in contestants]
-        found += rows(name, what, race(steps, settings.device, settings.budget_seconds))
+        found += rows(name, what, settings.race(steps))
     passes = [Contestant(t, subject.evaluate(m, fields)) for t, m, fields in contestants]
-    return found + rows(name, "evaluation", race(passes, settings.device, settings.budget_seconds))
+    return found + rows(name, "evaluation", settings.race(passes))

@@ -72,7 +72,7 @@ def race(
     contestants: Sequence[Contestant],
     device: torch.device,
     budget_seconds: float = 10.0,
-    min_rounds: int = 5,
+    min_rounds: int = 3,
 ) -> list[Result]:
     """Time all contestants, the first being the reference.
 
@@ -96,6 +96,7 @@ def race(
                 for contestant, times in zip(contestants, repeats, strict=True)
             ]
         )
+    gc.collect()
     peaks = [peak_extra_mib(contestant.step, device) for contestant in contestants]
     return [
         _result(contestant, [(row[i], row[i] / row[0]) for row in rounds], peaks[i], peaks[0])
@@ -142,7 +143,6 @@ def _result(
 
 def peak_extra_mib(step: Callable[[], object], device: torch.device) -> float | None:
     """Peak memory of one step above the level before it, in MiB; None where it cannot be told."""
-    gc.collect()
     if device.type == "cpu":
         _give_back_free_memory()
     memory = PeakMemory(device)

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from gnnzoo.bench.cases import Case, Settings, Subject, planetoid
 from gnnzoo.bench.dagnn import RECIPES, make
-from gnnzoo.bench.harness import Contestant, race
+from gnnzoo.bench.harness import Contestant
 from gnnzoo.bench.report import Row, rows
 from gnnzoo.heads import NodeHead
 from gnnzoo.models import DAGNN, inputs
@@ -35,7 +35,7 @@ def _cora(settings: Settings) -> list[Row]:
         Contestant("bare loop", partial(_bare, subject, epochs)),
         Contestant("gnnzoo.train.Backprop", partial(_backprop, subject, epochs), GOAL),
     ]
-    results = race(contestants, settings.device, 2 * settings.budget_seconds)
+    results = settings.race(contestants, budgets=2)
     return rows("Cora", f"DAGNN, {epochs} epochs", results)
 
 

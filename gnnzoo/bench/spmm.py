@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from gnnzoo.bench.cases import Case, Settings, random_edges
-from gnnzoo.bench.harness import Contestant, race
+from gnnzoo.bench.harness import Contestant
 from gnnzoo.bench.report import Row, rows
 from gnnzoo.bench.stock import WeightedSum, normalized_adjacency
 from gnnzoo.ops import Graph, backends
@@ -45,7 +45,7 @@ def _products(
         for name in installed:
             step = make(partial(product, matrix), x)
             contestants.append(Contestant(f"spmm, {name}", _forced(name, step)))
-        results = race(contestants, settings.device, settings.budget_seconds / 2)
+        results = settings.race(contestants, budgets=0.5)
         found += rows(case, what, results)
         if "scatter" not in installed:
             found.append(Row(case, what, note="spmm, scatter not run: torch-scatter is missing"))
