@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,13 +89,13 @@ class Subject:
         return {"x": self.x, "edge_index": self.edge_index}
 
     def train(
-        self, model: nn.Module, fields: dict[str, Tensor] | None, recipe: Recipe
+        self, model: nn.Module, fields: dict[str, Any] | None, recipe: Recipe
     ) -> Callable[[], Tensor]:
         """A training step: forward, loss on the training rows, backward, Adam.
 
         Args:
             model: Who trains; moved to the device.
-            fields: Arguments of a stock model; None for one of gnnzoo's, which reads the task.
+            fields: Arguments of the model; None has `gnnzoo.models.inputs` find them every time.
             recipe: Learning rate and weight decay. Adam is the fused one for everybody.
         """
         model = model.to(self.x.device).train()
@@ -112,8 +113,8 @@ class Subject:
 
         return step
 
-    def evaluate(self, model: nn.Module, fields: dict[str, Tensor] | None) -> Callable[[], Tensor]:
-        """A forward pass for inference; arguments as in `train`."""
+    def evaluate(self, model: nn.Module, fields: dict[str, Any] | None) -> Callable[[], Tensor]:
+        """A forward pass for inference; arguments as in `train`. Ends the model's training mode."""
         model = model.to(self.x.device).eval()
 
         @torch.inference_mode()
@@ -130,6 +131,11 @@ def planetoid(name: str, settings: Settings) -> Subject:
     else:
         task = NamedSplit("public")(load_planetoid(name), seed=0)
     return Subject(replace(task, data=RowNormalizeFeatures()(task.data)), settings.device)
+
+
+def size_name(num_nodes: int, num_pairs: int) -> str:
+    """A random graph in words, such as "100k nodes, 1200k edges"."""
+    return f"{num_nodes / 1e3:g}k nodes, {2 * num_pairs / 1e3:g}k edges"
 
 
 def random_edges(num_nodes: int, num_pairs: int) -> Tensor:

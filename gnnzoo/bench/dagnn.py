@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from gnnzoo.bench.cases import Case, Recipe, Settings, Subject, planetoid, synthetic
+from gnnzoo.bench.cases import Case, Recipe, Settings, Subject, planetoid, size_name, synthetic
 from gnnzoo.bench.harness import Contestant
 from gnnzoo.bench.report import Row, rows
 from gnnzoo.bench.stock import CachedDAGNN, GatherScatterDAGNN, StockGCN
@@ -66,7 +66,7 @@ def _goal(title: str, goal: float) -> float | None:
 def _synthetic(settings: Settings) -> list[Row]:
     sizes = (300, 900, 16, 5) if settings.quick else (100_000, 600_000, 128, 40)
     subject, recipe = Subject(synthetic(*sizes), settings.device), Recipe(16, 0.5, 0.0)
-    case = f"{sizes[0]:,} nodes, {2 * sizes[1]:,} edges"
+    case = size_name(*sizes[:2])
     stock = make(GatherScatterDAGNN, subject, recipe)
     plain = make(CachedDAGNN, subject, recipe)
     ours, frugal = make(DAGNN, subject, recipe), make(DAGNN, subject, recipe, memory="recompute")
@@ -79,7 +79,7 @@ def _synthetic(settings: Settings) -> list[Row]:
             SYNTHETIC_GOAL,
             SYNTHETIC_MEMORY_GOAL,
         ),
-        Contestant("DAGNN, gnnzoo, memory=recompute", subject.train(frugal, None, recipe)),
+        Contestant("DAGNN, gnnzoo, recompute", subject.train(frugal, None, recipe)),
     ]
     trained = settings.race(steps, budgets=4)
     passes = [

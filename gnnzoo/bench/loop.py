@@ -44,8 +44,8 @@ def _bare(subject: Subject, epochs: int) -> list[tuple[float, float, float]]:
     recipe, data = RECIPES["Cora"], subject.task.data
     torch.manual_seed(0)
     model = make(DAGNN, subject, recipe)
-    step = subject.train(model, None, recipe)
     fields = inputs(model, data)
+    step = subject.train(model, fields, recipe)
     nodes = data.val_mask.nonzero().squeeze(1)
     labels = data.y[nodes]
     curve = []

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
-from gnnzoo.bench.cases import Case, Settings, random_edges
+from gnnzoo.bench.cases import Case, Settings, random_edges, size_name
 from gnnzoo.bench.harness import Contestant
 from gnnzoo.bench.report import Row, rows
 from gnnzoo.bench.stock import WeightedSum, normalized_adjacency
@@ -22,7 +22,7 @@ def spmm(settings: Settings) -> list[Case]:
     """Normalised adjacency times features; with and without the gradient to the features."""
     cases: list[Case] = []
     for num_nodes, num_pairs, channels in QUICK_SIZES if settings.quick else SIZES:
-        case = f"{num_nodes:,} nodes, {2 * num_pairs:,} edges, {channels} channels"
+        case = f"{size_name(num_nodes, num_pairs)}, width {channels}"
         cases.append((case, partial(_products, case, num_nodes, num_pairs, channels, settings)))
     return cases
 
