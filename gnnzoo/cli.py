@@ -29,8 +29,11 @@ def train(context: typer.Context) -> None:
     register_schema()
     sys.argv = ["gnnzoo train", *context.args]
     with sweep.ledger() as ledger:
-        hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
-        raise typer.Exit(sweep.summarise(ledger))
+        try:
+            hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
+        finally:
+            status = sweep.summarise(ledger)
+        raise typer.Exit(status)
 
 
 def _job(settings: object) -> None:

@@ -135,12 +135,15 @@ def folder_of(composed: Composed, identity: Identity) -> Path:
 
 
 def _finished(identity: Identity, run_dir: Path, asked_for: str | None) -> Outcome | None:
-    """The finished record of this run: in the folder asked for, otherwise anywhere in the store."""
-    if asked_for:
-        record = _read_record(run_dir)
-        done = record is not None and identity.matches(record) and record["status"] == "finished"
-        return Outcome(record, run_dir, skipped=True) if done else None
+    """The finished record of this run: in its folder or, unless one was asked for, in the store."""
     store = RunStore(runs_root())
+    record = _read_record(run_dir)
+    if record is not None and identity.matches(record) and record["status"] == "finished":
+        if not store.find(identity.cell_hash, identity.seed, identity.code_hash):
+            store.append(record, run_dir)  # killed between the record and the store
+        return Outcome(record, run_dir, skipped=True)
+    if asked_for:
+        return None
     for record in store.find(identity.cell_hash, identity.seed, identity.code_hash):
         if record["status"] == "finished":
             return Outcome(record, store.root / record["run_dir"], skipped=True)
@@ -186,7 +189,7 @@ class _Run:
             code_hash=identity.code_hash,
             seed=identity.seed,
             tuned=composed.tuned,
-            protocol=composed.choices["protocol"],
+            protocol={"name": composed.choices["protocol"], **composed.settings.protocol},
         )
         resumes = (run_dir / "checkpoint.pt").is_file()
         before = _read_record(run_dir) if resumes else None
@@ -198,13 +201,14 @@ class _Run:
         try:
             with stop_on_signal() as stop_requested:
                 self._train_and_test(stop_requested)
+                self._close("finished")
         except KeyboardInterrupt:
-            self._close("interrupted", error="interrupted; the same command resumes it")
+            if self.record["status"] != "finished":  # the signal may have come at the very end
+                self._close("interrupted", error="interrupted; the same command resumes it")
             raise
         except Exception as error:
             self._close("failed", error=f"{type(error).__name__}: {error}")
             raise
-        self._close("finished")
         return self.record
 
     def _close(self, status: str, error: str | None = None) -> None:

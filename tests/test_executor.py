@@ -86,6 +86,46 @@ def test_overrides_are_quoted_for_hydra():
     assert lines == ["a=null", "b='x y\\'z'", "c.d=1.5", "c.e=True", "f=[1, 2]"]
 
 
+def test_a_finished_run_that_the_store_missed_is_found_and_added(workspace, toy_graph):
+    first = toy_run(toy_graph)
+    (workspace / "runs" / "runs.jsonl").unlink()
+    assert toy_run(toy_graph).skipped
+    (record,) = RunStore(workspace / "runs").records()
+    assert record["started"] == first.record["started"]
+
+
+def test_deterministic_runs_repeat_exactly(workspace, toy_graph):
+    runs = [toy_run(toy_graph, "deterministic=true", f"run_dir=run{i}") for i in range(2)]
+    assert torch.are_deterministic_algorithms_enabled()
+    assert_same(*(final(outcome.run_dir) for outcome in runs))
+    toy_run(toy_graph)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.slow
+def test_a_compiled_encoder_trains_like_an_eager_one(workspace, toy_graph):
+    settings = ("model.dropout=0", "model.num_hops=2", "trainer.epochs=3")
+    eager, compiled = (
+        read_curve_csv(
+            toy_run(toy_graph, *settings, f"trainer.compile={flag}").run_dir / "curve.csv"
+        )
+        for flag in ("false", "true")
+    )
+    for first, second in zip(eager, compiled, strict=True):
+        assert first == pytest.approx(second, abs=1e-4)
+
+
+def test_half_precision_trains_close_to_full_precision(workspace, toy_graph):
+    settings = ("model.dropout=0", "trainer.epochs=20")
+    full, half = (
+        toy_run(toy_graph, *settings, f"trainer.precision={precision}")
+        for precision in ("fp32", "bf16")
+    )
+    assert half.record["cell_hash"] != full.record["cell_hash"]
+    curves = [read_curve_csv(outcome.run_dir / "curve.csv")[-1] for outcome in (full, half)]
+    assert curves[0]["loss"] == pytest.approx(curves[1]["loss"], abs=0.05)
+
+
 def poisoned(path: Path, tmp_path: Path) -> Path:
     """The same graph with every test label changed."""
     arrays = dict(np.load(path))
