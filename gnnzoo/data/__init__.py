@@ -1,15 +1,21 @@
 """Data sets, the protocols that split them, and the transforms that models ask for."""
 
+from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.digits import digits
+from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
+from gnnzoo.data.heterophilous import heterophilous
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
+from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
-from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass
+from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
+from gnnzoo.data.telegram import telegram
 from gnnzoo.data.transforms import CSRGraph, RowNormalizeFeatures, SparsifyFeatures
+from gnnzoo.data.wikics import wikics
 
 __all__ = [
     "CSRGraph",
@@ -21,12 +27,19 @@ __all__ = [
     "NamedSplit",
     "NodeTask",
     "RandomPerClass",
+    "RandomShares",
     "RowNormalizeFeatures",
     "SparsifyFeatures",
     "UnknownDatasetError",
+    "UnsafePickleError",
+    "attributed",
     "digits",
+    "geom_gcn",
     "graph_file",
+    "heterophilous",
     "load_card",
     "ogb_node",
     "planetoid",
+    "telegram",
+    "wikics",
 ]

@@ -1,7 +1,7 @@
 """Dataset cards: what a data set is, where its raw files come from, and how big it must be."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,6 +27,7 @@ class RawFiles:
         url: Address of the folder that holds the files one by one.
         archive: Address of a zip file that holds them, instead of ``url``.
         archive_folder: Folder inside the zip file that corresponds to ``folder``.
+        remote: Name of a file at ``url`` where it is another one.
     """
 
     folder: str
@@ -34,6 +35,7 @@ class RawFiles:
     url: str | None = None
     archive: str | None = None
     archive_folder: str = ""
+    remote: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (self.folder, *self.sha256):
@@ -91,6 +93,8 @@ class Card:
 def load_card(name: str) -> Card:
     """Read ``datasets/<name>/card.yaml``.
 
+    A card whose ``files`` is the name of another card has the same raw files as that one.
+
     Raises:
         UnknownDatasetError: If there is no such card.
     """
@@ -100,4 +104,6 @@ def load_card(name: str) -> Card:
         raise UnknownDatasetError(f"no card for data set {name!r}; there are: {', '.join(known)}")
     fields: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     groups = fields.pop("files", None) or {}
+    if isinstance(groups, str):
+        return Card(**fields, files=load_card(groups).files)
     return Card(**fields, files={key: RawFiles(**group) for key, group in groups.items()})

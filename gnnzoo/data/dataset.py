@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected
 
 from gnnzoo.data.card import Card
 
@@ -32,3 +33,48 @@ class GraphDataset:
     sha256: str
     card: Card | None = None
     masks: Mapping[str, Callable[[], Masks]] = field(default_factory=dict)
+
+
+def published(
+    card: Card,
+    data: Data,
+    *,
+    sha256: str,
+    masks: Mapping[str, Callable[[], Masks]],
+    keep_arcs: bool,
+    check_sizes: bool,
+    num_features: int | None = None,
+) -> GraphDataset:
+    """A data set as its builder returns it: undirected unless asked for, sizes checked.
+
+    Args:
+        card: The card of the set.
+        data: ``x``, ``edge_index`` and ``y`` as read; other fields are left out.
+        sha256: Checksum of the raw content.
+        masks: Its published splits.
+        keep_arcs: Leave ``edge_index`` as it is; otherwise it is made undirected.
+        check_sizes: Hold the sizes against the card.
+        num_features: Held against the card instead of the width of ``x``.
+
+    Raises:
+        ValueError: If a size differs from the card.
+    """
+    x, edge_index, y = data.x, data.edge_index, data.y
+    if not keep_arcs:
+        edge_index = to_undirected(edge_index, num_nodes=len(y))
+    num_classes = int(y.max()) + 1
+    if check_sizes:
+        card.check_sizes(
+            num_nodes=x.size(0),
+            num_edges=edge_index.size(1),
+            num_features=x.size(1) if num_features is None else num_features,
+            num_classes=num_classes,
+        )
+    return GraphDataset(
+        name=card.name,
+        data=Data(x=x, edge_index=edge_index, y=y),
+        num_classes=num_classes,
+        sha256=sha256,
+        card=card,
+        masks=masks,
+    )

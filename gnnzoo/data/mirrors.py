@@ -116,7 +116,7 @@ def _download(card: Card, files: RawFiles, missing: list[str], folder: Path) -> 
             _download_archive(card, files, missing, folder)
         elif files.url:
             for name in missing:
-                address = f"{files.url}/{name}"
+                address = f"{files.url}/{files.remote.get(name, name)}"
                 _store(card, files, name, folder, address, partial(_fetch, address))
         else:
             raise OSError("the card has no address to download from")

@@ -30,7 +30,7 @@ def ogb_node(name: str = "ogbn-arxiv", check_sizes: bool = True) -> GraphDataset
     """Load a node set of OGB, made undirected, with its published split as masks ``official``.
 
     Args:
-        name: Name as OGB writes it.
+        name: Name as OGB writes it, "ogbn-arxiv" or "ogbn-products" (1.4 GB to download).
         check_sizes: Hold the sizes against the card; off for a stand-in with the same layout.
 
     Raises:
@@ -40,18 +40,21 @@ def ogb_node(name: str = "ogbn-arxiv", check_sizes: bool = True) -> GraphDataset
     card = load_card(name.replace("-", "_"))
     folder = ensure_raw(card)
     with dataset_lock(card.name):
-        raw, index, num_classes = _load(name, folder)
+        raw, index, num_classes, undirected = _load(name, folder)
     y = raw.y.view(-1)
+    edge_index = raw.edge_index
     if check_sizes:
         card.check_sizes(
             num_nodes=raw.x.size(0),
-            num_edges=raw.edge_index.size(1),
+            num_edges=edge_index.size(1),
             num_features=raw.x.size(1),
             num_classes=num_classes,
         )
+    if not undirected:
+        edge_index = to_undirected(edge_index, num_nodes=len(y))
     return GraphDataset(
         name=card.name,
-        data=Data(x=raw.x, edge_index=to_undirected(raw.edge_index, num_nodes=len(y)), y=y),
+        data=Data(x=raw.x, edge_index=edge_index, y=y),
         num_classes=num_classes,
         sha256=combined_sha256(card.files["graph"], folder),
         card=card,
@@ -64,8 +67,13 @@ def safe_globals() -> contextlib.AbstractContextManager[None]:
     return torch.serialization.safe_globals([Data, DataEdgeAttr, DataTensorAttr, GlobalStorage])
 
 
-def _load(name: str, folder: Path) -> tuple[Data, dict[str, Tensor], int]:
-    """Load through ogb; a processed file that a kill has left broken is made again."""
+def _load(name: str, folder: Path) -> tuple[Data, dict[str, Tensor], int, bool]:
+    """Load through ogb; a processed file that a kill has left broken is made again.
+
+    Returns:
+        The graph, the split, the number of classes, and whether ogb adds the inverse edges itself
+        (sorting the 120 million of ogbn-products once more would cost minutes).
+    """
     processed = folder / "processed"
     dataset_class, settings = _import_ogb(name)
     settings["dir_path"] = str(folder)  # this folder and no other, as ogb would look for one itself
@@ -75,7 +83,8 @@ def _load(name: str, folder: Path) -> tuple[Data, dict[str, Tensor], int]:
                 note.unlink()  # PyG would unpickle it, and it says nothing: there is no transform
             try:
                 dataset = dataset_class(name, meta_dict=settings)
-                return dataset[0], dataset.get_idx_split(), dataset.num_classes
+                undirected = settings["add_inverse_edge"] == "True"
+                return dataset[0], dataset.get_idx_split(), dataset.num_classes, undirected
             except Exception:
                 if attempt == 2 or not processed.is_dir():
                     raise

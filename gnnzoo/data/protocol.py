@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnnzoo.data.dataset import GraphDataset, Masks
-from gnnzoo.data.splits import check_masks, random_per_class, split_sha256
+from gnnzoo.data.splits import check_masks, random_per_class, random_shares, split_sha256
 
 HIDDEN = -1  # label of every node that is neither trained nor validated on
 
@@ -83,20 +83,22 @@ class RandomPerClass:
 
     Args:
         num_train_per_class: Training nodes per class.
-        num_val: Validation nodes.
+        num_val: Validation nodes, from all classes together; None with ``num_val_per_class``.
         num_test: Test nodes; None takes all that are left.
         split: "fixed" (generator seed 0), "by_seed" (the run's seed) or a generator seed.
         metric: Metric to select on.
+        num_val_per_class: Validation nodes per class, instead of ``num_val``.
 
     Raises:
         ValueError: If a class or the graph has too few nodes.
     """
 
     num_train_per_class: int = 20
-    num_val: int = 500
+    num_val: int | None = 500
     num_test: int | None = 1000
     split: str | int = "by_seed"
     metric: str = "accuracy"
+    num_val_per_class: int | None = None
 
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
@@ -108,6 +110,35 @@ class RandomPerClass:
             self.num_val,
             self.num_test,
             seed=number,
+            num_val_per_class=self.num_val_per_class,
+        )
+        return _node_task(dataset, masks, number, self.metric)
+
+
+@dataclass(frozen=True)
+class RandomShares:
+    """A random split with the same shares of each class.
+
+    Args:
+        train: Share of each class to train on, in (0, 1).
+        val: Share of each class to validate on; what is left is tested on.
+        split: "fixed" (generator seed 0), "by_seed" (the run's seed) or a generator seed.
+        metric: Metric to select on.
+
+    Raises:
+        ValueError: If the shares leave a part without nodes.
+    """
+
+    train: float = 0.6
+    val: float = 0.2
+    split: str | int = "by_seed"
+    metric: str = "accuracy"
+
+    def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
+        """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
+        number = _split_number(self.split, seed)
+        masks = random_shares(
+            dataset.data.y, dataset.num_classes, self.train, self.val, seed=number
         )
         return _node_task(dataset, masks, number, self.metric)
 

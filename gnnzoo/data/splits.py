@@ -13,9 +13,10 @@ def random_per_class(
     y: Tensor,
     num_classes: int,
     num_train_per_class: int,
-    num_val: int,
+    num_val: int | None,
     num_test: int | None,
     seed: int,
+    num_val_per_class: int | None = None,
 ) -> Masks:
     """Draw the same number of training nodes from each class, and the others from what is left.
 
@@ -25,8 +26,59 @@ def random_per_class(
         y: Labels, -1 for nodes without one, which are never drawn.
         num_classes: Number of classes.
         num_train_per_class: Training nodes per class.
-        num_val: Validation nodes.
+        num_val: Validation nodes, from all classes together; None with ``num_val_per_class``.
         num_test: Test nodes; None takes all that are left.
+        seed: Seed of the generator.
+        num_val_per_class: Validation nodes per class, instead of ``num_val``.
+
+    Shapes:
+        y: ``[num_nodes]``, int64.
+        returns: three masks ``[num_nodes]``, bool.
+
+    Raises:
+        ValueError: If a class or the whole graph has too few nodes, or not exactly one of
+            ``num_val`` and ``num_val_per_class`` is given.
+    """
+    _check_counts(num_train_per_class, num_val, num_val_per_class, num_test)
+    generator = torch.Generator().manual_seed(seed)
+    train, val = [], []
+    for label in range(num_classes):
+        nodes = _shuffled((y == label).nonzero().view(-1), generator)
+        end = num_train_per_class + (num_val_per_class or 0)
+        if len(nodes) < end:
+            more = f" and num_val_per_class={num_val_per_class}" if num_val_per_class else ""
+            raise ValueError(
+                f"class {label} has {len(nodes)} nodes, fewer than "
+                f"num_train_per_class={num_train_per_class}{more}; choose a smaller number"
+            )
+        train.append(nodes[:num_train_per_class])
+        val.append(nodes[num_train_per_class:end])
+    train_mask, val_mask = _mask(torch.cat(train), len(y)), _mask(torch.cat(val), len(y))
+    rest = ((y >= 0) & ~train_mask & ~val_mask).nonzero().view(-1)
+    num_left = num_val or 0
+    num_needed = num_left + (1 if num_test is None else num_test)
+    if len(rest) < num_needed:
+        raise ValueError(
+            f"{len(rest)} labelled nodes are left after those of each class are drawn, but "
+            f"num_val={num_left} and num_test={'rest' if num_test is None else num_test} need "
+            f"{num_needed}; choose smaller numbers"
+        )
+    rest = _shuffled(rest, generator)
+    end = None if num_test is None else num_left + num_test
+    val_mask |= _mask(rest[:num_left], len(y))
+    return train_mask, val_mask, _mask(rest[num_left:end], len(y))
+
+
+def random_shares(y: Tensor, num_classes: int, train: float, val: float, seed: int) -> Masks:
+    """Draw the same share of each class for training, another for validation; the rest tests.
+
+    The generator is its own: the global random state is neither read nor moved.
+
+    Args:
+        y: Labels, -1 for nodes without one, which are never drawn.
+        num_classes: Number of classes.
+        train: Share of each class to train on, in (0, 1); counts are rounded.
+        val: Share of each class to validate on, in (0, 1 - train).
         seed: Seed of the generator.
 
     Shapes:
@@ -34,32 +86,19 @@ def random_per_class(
         returns: three masks ``[num_nodes]``, bool.
 
     Raises:
-        ValueError: If a class or the whole graph has too few nodes.
+        ValueError: If the shares are not positive, or leave nothing to test on.
     """
-    _check_counts(num_train_per_class, num_val, num_test)
+    if not (train > 0 and val > 0 and train + val < 1):
+        raise ValueError(f"train and val must be positive shares below 1, got {train} and {val}")
     generator = torch.Generator().manual_seed(seed)
-    train = []
+    parts: tuple[list[Tensor], ...] = ([], [], [])
     for label in range(num_classes):
-        nodes = (y == label).nonzero().view(-1)
-        if len(nodes) < num_train_per_class:
-            raise ValueError(
-                f"class {label} has {len(nodes)} nodes, fewer than "
-                f"num_train_per_class={num_train_per_class}; choose a smaller number"
-            )
-        order = torch.randperm(len(nodes), generator=generator)
-        train.append(nodes[order[:num_train_per_class]])
-    train_mask = _mask(torch.cat(train), len(y))
-    rest = ((y >= 0) & ~train_mask).nonzero().view(-1)
-    num_needed = num_val + (1 if num_test is None else num_test)
-    if len(rest) < num_needed:
-        raise ValueError(
-            f"{len(rest)} labelled nodes are left after training nodes are drawn, but "
-            f"num_val={num_val} and num_test={'rest' if num_test is None else num_test} need "
-            f"{num_needed}; choose smaller numbers"
-        )
-    rest = rest[torch.randperm(len(rest), generator=generator)]
-    end = None if num_test is None else num_val + num_test
-    return train_mask, _mask(rest[:num_val], len(y)), _mask(rest[num_val:end], len(y))
+        nodes = _shuffled((y == label).nonzero().view(-1), generator)
+        first, second = round(train * len(nodes)), round((train + val) * len(nodes))
+        for part, drawn in zip(parts, nodes.tensor_split((first, second)), strict=True):
+            part.append(drawn)
+    train_mask, val_mask, test_mask = (_mask(torch.cat(part), len(y)) for part in parts)
+    return train_mask, val_mask, test_mask
 
 
 def check_masks(masks: Masks, y: Tensor) -> None:
@@ -105,11 +144,30 @@ def split_sha256(masks: Masks) -> str:
     return digest.hexdigest()
 
 
-def _check_counts(num_train_per_class: int, num_val: int, num_test: int | None) -> None:
-    counts = {"num_train_per_class": num_train_per_class, "num_val": num_val, "num_test": num_test}
+def _check_counts(
+    num_train_per_class: int,
+    num_val: int | None,
+    num_val_per_class: int | None,
+    num_test: int | None,
+) -> None:
+    if (num_val is None) == (num_val_per_class is None):
+        raise ValueError(
+            "give either num_val or num_val_per_class and leave the other null, "
+            f"got {num_val} and {num_val_per_class}"
+        )
+    counts = {
+        "num_train_per_class": num_train_per_class,
+        "num_val": num_val,
+        "num_val_per_class": num_val_per_class,
+        "num_test": num_test,
+    }
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
+
+
+def _shuffled(nodes: Tensor, generator: torch.Generator) -> Tensor:
+    return nodes[torch.randperm(len(nodes), generator=generator)]
 
 
 def _mask(nodes: Tensor, num_nodes: int) -> Tensor:
