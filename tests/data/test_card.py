@@ -25,6 +25,13 @@ def test_every_published_data_set_has_a_card():
     assert configured - {"file"} <= set(CARDS)
 
 
+def test_a_card_may_have_the_raw_files_of_another():
+    card = load_card("texas_directed")
+    assert card.files == load_card("texas").files
+    assert card.sizes["num_edges"] == 325
+    assert load_card("texas").sizes["num_edges"] == 574
+
+
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UnknownDatasetError) as caught:
         load_card("coraa")

@@ -119,6 +119,15 @@ def test_files_are_downloaded_one_by_one(monkeypatch):
     assert read(ensure_raw(make_card())) == CONTENT
 
 
+def test_a_file_may_have_another_name_at_its_address(monkeypatch):
+    answers = {
+        "https://example.org/toy/A.TXT": b"first",
+        "https://example.org/toy/sub/b.txt": b"second",
+    }
+    answer_with(monkeypatch, answers)
+    assert read(ensure_raw(make_card(remote={"a.txt": "A.TXT"}))) == CONTENT
+
+
 def test_a_download_with_a_wrong_checksum_is_not_kept(root, monkeypatch):
     answers = {f"https://example.org/toy/{name}": b"<html>" for name in CONTENT}
     answer_with(monkeypatch, answers)

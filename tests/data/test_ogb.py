@@ -13,10 +13,8 @@ from gnnzoo.data import MissingDataError, NamedSplit, ogb_node
 NODES = 5
 
 
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A mirror with a graph of five nodes in the layout of ogbn-arxiv."""
-    folder = tmp_path / "mirror/ogb/ogbn_arxiv"
+def write_stand_in(folder: Path, split: str) -> None:
+    """A graph of five nodes in OGB's layout."""
 
     def table(name: str, rows: list) -> None:
         path = folder / f"{name}.csv.gz"
@@ -29,18 +27,26 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table("raw/node_year", [[2015 + node] for node in range(NODES)])
     table("raw/num-node-list", [[NODES]])
     table("raw/num-edge-list", [[3]])
-    table("split/time/train", [[0], [1], [2]])
-    table("split/time/valid", [[3]])
-    table("split/time/test", [[4]])
+    table(f"split/{split}/train", [[0], [1], [2]])
+    table(f"split/{split}/valid", [[3]])
+    table(f"split/{split}/test", [[4]])
     (folder / "RELEASE_v1.txt").write_text("stand-in\n")
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mirror with stand-ins of both sets; the folder of ogbn-arxiv."""
+    write_stand_in(tmp_path / "mirror/ogb/ogbn_arxiv", "time")
+    write_stand_in(tmp_path / "mirror/ogb/ogbn_products", "sales_ranking")
     monkeypatch.setenv("GNNZOO_MIRROR", str(tmp_path / "mirror"))
-    return folder
+    return tmp_path / "mirror/ogb/ogbn_arxiv"
 
 
-def test_a_stand_in_loads_symmetrised_with_its_official_split(stand_in, capsys):
-    dataset = ogb_node("ogbn-arxiv", check_sizes=False)
-    assert dataset.name == "ogbn_arxiv"
-    assert dataset.num_classes == 40
+@pytest.mark.parametrize(("name", "num_classes"), [("ogbn-arxiv", 40), ("ogbn-products", 47)])
+def test_a_stand_in_loads_undirected_with_its_official_split(name, num_classes, stand_in, capsys):
+    dataset = ogb_node(name, check_sizes=False)
+    assert dataset.name == name.replace("-", "_")
+    assert dataset.num_classes == num_classes
     assert dataset.data.y.tolist() == [0, 1, 2, 0, 1]
     assert dataset.data.x[2].tolist() == [1.0, 1.5]
     assert dataset.data.edge_index.size(1) == 6
@@ -71,9 +77,10 @@ def test_the_sizes_are_held_against_the_card(stand_in):
 
 
 def test_a_missing_release_file_is_an_error_and_not_a_question(stand_in):
-    (stand_in / "RELEASE_v1.txt").unlink()
-    with pytest.raises(MissingDataError, match=r"ogb/ogbn_arxiv/RELEASE_v1.txt; looked in"):
-        ogb_node(check_sizes=False)
+    for name in ("arxiv", "products"):
+        (stand_in.with_name(f"ogbn_{name}") / "RELEASE_v1.txt").unlink()
+        with pytest.raises(MissingDataError, match=rf"ogb/ogbn_{name}/RELEASE_v1.txt; looked in"):
+            ogb_node(f"ogbn-{name}", check_sizes=False)
 
 
 def test_importing_ogb_does_not_ask_the_network():

@@ -1,14 +1,20 @@
 """Cora and CiteSeer agree with the published numbers; strange pickles are never opened."""
 
 import pickle
-import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from gnnzoo.data import ChecksumError, MissingDataError, NamedSplit, load_card, planetoid
-from gnnzoo.paths import cards_root
+from gnnzoo.data import (
+    ChecksumError,
+    MissingDataError,
+    NamedSplit,
+    UnsafePickleError,
+    load_card,
+    planetoid,
+)
+from gnnzoo.data.pickles import require_harmless
 
 SIZES = {"Cora": (2708, 10556, 1433, 7, 140), "CiteSeer": (3327, 9104, 3703, 6, 120)}
 
@@ -61,12 +67,29 @@ def test_a_pickle_with_another_checksum_is_not_opened(root, tmp_path):
     assert not (tmp_path / "opened").exists()
 
 
-def test_a_pickle_without_checksum_is_not_opened(root, tmp_path, monkeypatch):
-    set_trap(root, tmp_path / "opened")
-    text = (cards_root() / "cora/card.yaml").read_text(encoding="utf-8")
-    (tmp_path / "cards/cora").mkdir(parents=True)
-    (tmp_path / "cards/cora/card.yaml").write_text(re.sub(": [0-9a-f]{64}", ": null", text))
-    monkeypatch.setattr("gnnzoo.data.card.cards_root", lambda: tmp_path / "cards")
-    with pytest.raises(ChecksumError, match="has no checksum"):
-        planetoid("Cora")
-    assert not (tmp_path / "opened").exists()
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_without_checksum_is_opened_only_when_it_is_plain_data(protocol, root, tmp_path):
+    mark = tmp_path / "opened"
+    path = root / "PubMed/raw/ind.pubmed.allx"
+    for name in load_card("pubmed").files["graph"].sha256:
+        (root / "PubMed/raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "PubMed/raw" / name).write_bytes(pickle.dumps([Trap(mark)], protocol))
+    with pytest.raises(UnsafePickleError, match=r"allx .* was not opened") as caught:
+        planetoid("PubMed")
+    assert str(path) in str(caught.value)
+    assert not mark.exists()
+
+
+def test_what_is_no_pickle_is_not_opened_either(tmp_path):
+    for content in (b"", b"<html>", pickle.dumps([1], protocol=2)[:-1]):
+        (tmp_path / "file").write_bytes(content)
+        with pytest.raises(UnsafePickleError, match="is not a pickle"):
+            require_harmless(tmp_path / "file")
+
+
+@pytest.mark.real_data
+def test_the_published_pickles_hold_nothing_but_plain_data(real_mirror):
+    for name in ("Cora", "CiteSeer"):
+        for path in (real_mirror / name / "raw").glob("ind.*"):
+            if not path.name.endswith(".index"):
+                require_harmless(path)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from gnnzoo.data import GraphDataset, NamedSplit, RandomPerClass, digits
+from gnnzoo.data import GraphDataset, NamedSplit, RandomPerClass, RandomShares, digits
 from gnnzoo.data.splits import check_masks, random_per_class, split_sha256
 
 SMALL = {"num_train_per_class": 2, "num_val": 3, "num_test": 3}
@@ -31,6 +31,8 @@ PROTOCOLS = [
     NamedSplit("public", split=2),
     RandomPerClass(**SMALL),
     RandomPerClass(**{**SMALL, "num_test": None}),
+    RandomPerClass(2, num_val=None, num_test=None, num_val_per_class=1),
+    RandomShares(),
 ]
 
 
@@ -79,11 +81,37 @@ def test_a_random_split_is_drawn_by_its_seed_alone():
     assert torch.bincount(dataset.data.y[data.train_mask]).tolist() == [20] * 10
 
 
+def test_validation_nodes_may_be_counted_per_class():
+    dataset = digits()
+    protocol = RandomPerClass(20, num_val=None, num_test=None, num_val_per_class=30)
+    data = protocol(dataset, seed=3).data
+    assert torch.bincount(dataset.data.y[data.train_mask]).tolist() == [20] * 10
+    assert torch.bincount(dataset.data.y[data.val_mask]).tolist() == [30] * 10
+    assert int(data.test_mask.sum()) == 1797 - 500
+    usual = RandomPerClass(20, 500, None)(dataset, seed=3).data
+    assert torch.equal(usual.train_mask, data.train_mask)
+
+
+def test_shares_are_those_of_each_class_and_drawn_by_the_seed_alone():
+    dataset = digits()
+    state = torch.get_rng_state()
+    hashes = {RandomShares()(dataset, seed).split_sha256 for seed in range(5)}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(hashes) == 5
+    data = RandomShares(train=0.6, val=0.2)(dataset, 0).data
+    sizes = torch.bincount(dataset.data.y).double()
+    for mask, share in ((data.train_mask, 0.6), (data.val_mask, 0.2), (data.test_mask, 0.2)):
+        assert ((torch.bincount(dataset.data.y[mask]) - share * sizes).abs() <= 1).all()
+    assert (data.train_mask | data.val_mask | data.test_mask).all()
+
+
 def test_nodes_without_a_label_are_never_drawn():
     dataset = toy(unlabelled=2)
     data = RandomPerClass(**{**SMALL, "num_test": None})(dataset, 0).data
     assert not (data.train_mask | data.val_mask | data.test_mask)[-2:].any()
     assert int((data.train_mask | data.val_mask | data.test_mask).sum()) == 10
+    data = RandomShares()(dataset, 0).data
+    assert not (data.train_mask | data.val_mask | data.test_mask)[-2:].any()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +126,12 @@ def test_nodes_without_a_label_are_never_drawn():
         (RandomPerClass(2, 3, 4000), "6 labelled nodes are left .* need 4003"),
         (RandomPerClass(2, 6, None), "num_test=rest need 7"),
         (RandomPerClass(2, 0, 1), "num_val must be at least 1, got 0"),
+        (RandomPerClass(2, 3, 1, num_val_per_class=1), "either num_val or .* got 3 and 1"),
+        (RandomPerClass(2, None, 1), "either num_val or .* got None and None"),
+        (RandomPerClass(2, None, 1, num_val_per_class=3), "2 and num_val_per_class=3; choose"),
+        (RandomShares(0.9, 0.1), "positive shares below 1, got 0.9 and 0.1"),
+        (RandomShares(0.0, 0.1), "positive shares below 1"),
+        (RandomShares(0.98, 0.01), "val_mask is empty"),
     ],
     ids=repr,
 )
