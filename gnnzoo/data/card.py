@@ -45,8 +45,10 @@ class RawFiles:
 
     @property
     def origin(self) -> str:
-        """Where the files can be had."""
-        return self.archive or self.url or "no public address is known"
+        """Where the files can be had, and under which names if others."""
+        place = self.archive or self.url or "no public address is known"
+        renamed = ", ".join(f"{name} is {there} there" for name, there in self.remote.items())
+        return f"{place} ({renamed})" if renamed else place
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,9 @@ def test_a_file_may_have_another_name_at_its_address(monkeypatch):
         "https://example.org/toy/sub/b.txt": b"second",
     }
     answer_with(monkeypatch, answers)
-    assert read(ensure_raw(make_card(remote={"a.txt": "A.TXT"}))) == CONTENT
+    card = make_card(remote={"a.txt": "A.TXT"})
+    assert card.files["graph"].origin == f"{address} (a.txt is A.TXT there)"
+    assert read(ensure_raw(card)) == CONTENT
 
 
 def test_a_download_with_a_wrong_checksum_is_not_kept(root, monkeypatch):
