@@ -218,7 +218,7 @@ def test_a_missing_device_is_named(workspace, toy_graph):
         toy_run(toy_graph, "device=cuda")
 
 
-def command(path: Path, run_dir: Path, epochs: int = 1500) -> list[str]:
+def command(path: Path, run_dir: Path, epochs: int = 600) -> list[str]:
     code = "from gnnzoo.cli import main; main()"
     return [
         sys.executable, "-c", code, "train", "dataset=file", f"dataset.path={path}",
@@ -227,7 +227,7 @@ def command(path: Path, run_dir: Path, epochs: int = 1500) -> list[str]:
     ]  # fmt: skip
 
 
-def start(path: Path, run_dir: Path, epochs: int = 1500) -> subprocess.Popen:
+def start(path: Path, run_dir: Path, epochs: int = 600) -> subprocess.Popen:
     """Start a run and wait for its first checkpoint."""
     process = subprocess.Popen(
         command(path, run_dir, epochs),
