@@ -3,6 +3,8 @@
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -30,10 +32,20 @@ def train(context: typer.Context) -> None:
     sys.argv = ["gnnzoo train", *context.args]
     with sweep.ledger() as ledger:
         try:
-            hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
+            with _resumable():
+                hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
         finally:
             status = sweep.summarise(ledger)
         raise typer.Exit(status)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        raise
 
 
 def _job(settings: object) -> None:
@@ -53,9 +65,6 @@ def _job(settings: object) -> None:
         if not in_sweep:
             print(f"recipe: {composed.tuned or 'untuned defaults'}", file=sys.stderr)
         outcome = execute(composed, in_sweep)
-    except KeyboardInterrupt as error:
-        print("interrupted; the same command resumes the run", file=sys.stderr)
-        raise KeyboardInterrupt from error
     except Exception as error:
         message = _one_sentence(error)
         print(f"error: {message}", file=sys.stderr)
@@ -69,7 +78,8 @@ def _job(settings: object) -> None:
         print(f"{state}: {' '.join(overrides)}  {_score(record)}", file=sys.stderr)
         return
     if outcome.skipped:
-        print("this run was finished before (rerun=true runs it again)", file=sys.stderr)
+        gone = "" if outcome.run_dir.is_dir() else ", its folder is gone"
+        print(f"this run was finished before{gone} (rerun=true runs it again)", file=sys.stderr)
     print(f"{_score(record)}\n{outcome.run_dir}")
 
 
@@ -110,7 +120,9 @@ def list_(
 def table(
     name: Annotated[str, typer.Argument(help="a name of: gnnzoo list tables")],
     fill: Annotated[bool, typer.Option("--fill", help="first run the missing cells")] = False,
-    jobs: Annotated[int | None, typer.Option(help="runs side by side; default: all cores")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="runs side by side; default: all cores")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="put the records beside table.yaml, the table in README")
     ] = False,
@@ -124,8 +136,11 @@ def table(
     found = load_table(name)
     identify = tables.identifier()
     failures = []
+    if keep:
+        tables.refuse_installed(found)
     if fill:
-        failures = tables.fill(found, identify, jobs or tables.default_jobs())
+        with _resumable():
+            failures = tables.fill(found, identify, jobs or tables.default_jobs())
     if keep:
         tables.keep(found, identify)
     summaries = collect(found, identify, tables.known_records(found))
@@ -162,8 +177,6 @@ def main() -> None:
     """Entry point of the ``gnnzoo`` command."""
     try:
         app()
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
     except (ValueError, KeyError) as error:
         print(f"error: {_one_sentence(error)}", file=sys.stderr)
         raise SystemExit(1) from None

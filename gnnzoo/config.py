@@ -155,6 +155,10 @@ def build(node: Any, trusted: Iterable[str] = (), **extra: Any) -> Any:
         node = OmegaConf.to_container(node, resolve=True)
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ConfigError(f"expected settings with a _target_, got {node!r}")
+    if missing := [key for key, value in node.items() if value == "???"]:
+        raise ConfigError(
+            f"{node['_target_']} needs {missing[0]}; give it as <part>.{missing[0]}=..."
+        )
     for target in targets(node):
         resolve_target(target, trusted)
     _check_arguments(node, extra)

@@ -7,8 +7,10 @@ import io
 import json
 import tokenize
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,37 @@ NOT_IDENTITY = frozenset(
     }
 )
 
-# Modules that decide how a number comes to be although no setting names them.
-_ALWAYS = ("gnnzoo.executor",)
-# Modules that only show, store or look up: a change there leaves every number as it is.
-_SHOWS_ONLY = (
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+# What decides a number although no setting names it.
+_ALWAYS = ("gnnzoo.assemble", "gnnzoo.fitting")
+# What only configures, shows, stores or looks up: a change there leaves every number as it is.
+_LEFT_OUT = (
+    "gnnzoo.cli",
+    "gnnzoo.config",
+    "gnnzoo.files",
+    "gnnzoo.paths",
     "gnnzoo.results",
     "gnnzoo.train.progress",
-    "gnnzoo.cli",
-    "gnnzoo.paths",
-    "gnnzoo.files",
 )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run is: settings, sources and seed."""
+
+    cell_hash: str
+    code_hash: str
+    seed: int
+
+    @classmethod
+    def of(cls, composed: Composed) -> "Identity":
+        """Identity of composed settings."""
+        return cls(cell_hash(composed), code_hash(composed), composed.settings.seed)
+
+    def matches(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record is of this very run."""
+        return all(record.get(key) == value for key, value in vars(self).items())
 
 
 def cell_hash(composed: Composed) -> str:
@@ -81,32 +104,44 @@ def _content_hash(path: Path) -> str:
 
 
 def code_hash(composed: Composed) -> str:
-    """sha256 over the sources of the parts used and of every module they import from their package.
+    """sha256 over the sources of the parts used and of every module they import.
 
-    Comments, docstrings and layout do not count.
+    Followed are gnnzoo's modules and those of the trusted packages. Comments, docstrings and blank
+    lines do not count.
     """
     trusted = composed.trusted()
     parts = [resolve_target(target, trusted).__module__ for target in targets(composed.settings)]
-    packages = ("gnnzoo", *trusted)
+    digests = _source_digests([*parts, *_ALWAYS], ("gnnzoo", *trusted))
+    return hashlib.sha256(digests.encode()).hexdigest()
+
+
+def _source_digests(start: Iterable[str], packages: Iterable[str]) -> str:
+    """A line per module reached from ``start`` inside ``packages``."""
+    waiting, packages = list(start), tuple(packages)
     modules: set[str] = set()
-    waiting = [*_ALWAYS, *parts]
     while waiting:
         module = waiting.pop()
-        if module in modules or module.startswith(_SHOWS_ONLY) or not _belongs(module, packages):
-            continue
-        modules.add(module)
-        waiting.extend(_imports(module))
-    digests = [f"{module}:{_source_digest(module)}" for module in sorted(modules)]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        if module not in modules and _inside(module, packages) and not _inside(module, _LEFT_OUT):
+            modules.add(module)
+            waiting.extend(_imports(module))
+    return "\n".join(f"{module}:{_source_digest(module)}" for module in sorted(modules))
 
 
-def _belongs(module: str, packages: Iterable[str]) -> bool:
+def _inside(module: str, packages: Iterable[str]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 @lru_cache
+def _spec(module: str) -> ModuleSpec | None:
+    try:
+        return find_spec(module)
+    except (ImportError, ValueError):
+        return None
+
+
+@lru_cache
 def _source(module: str) -> str:
-    spec = find_spec(module)
+    spec = _spec(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return ""
     return Path(spec.origin).read_text(encoding="utf-8")
@@ -114,47 +149,67 @@ def _source(module: str) -> str:
 
 @lru_cache
 def _imports(module: str) -> tuple[str, ...]:
-    """Modules that a module imports; a package's re-exports are followed only by what is named."""
+    """Modules that a module imports, each where the imported name really stands."""
     found: list[str] = []
     for node in ast.walk(ast.parse(_source(module))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found += [_home_of(node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(module, node)
+            found += [_home_of(base, alias.name) for alias in node.names]
     return tuple(found)
+
+
+def _absolute(module: str, node: ast.ImportFrom) -> str:
+    """The module after ``from``; a relative one is counted from ``module``."""
+    if node.level == 0:
+        return node.module or ""
+    package = module if _is_package(module) else module.rpartition(".")[0]
+    return resolve_name("." * node.level + (node.module or ""), package)
 
 
 def _home_of(module: str, name: str) -> str:
     """The module where ``from module import name`` really finds ``name``."""
-    if not _belongs(module, ("gnnzoo",)) or not _is_package(module):
+    if not _is_package(module):
         return module
-    if find_spec(f"{module}.{name}") is not None:
+    if _spec(f"{module}.{name}") is not None:
         return f"{module}.{name}"
+    if not _inside(module, ("gnnzoo",)):
+        return module
     for node in ast.walk(ast.parse(_source(module))):
         if isinstance(node, ast.ImportFrom) and name in [a.asname or a.name for a in node.names]:
-            return _home_of(node.module, name)
+            return _home_of(_absolute(module, node), name)
     return module
 
 
+@lru_cache
 def _is_package(module: str) -> bool:
-    spec = find_spec(module)
+    spec = _spec(module)
     return spec is not None and spec.submodule_search_locations is not None
 
 
 @lru_cache
 def _source_digest(module: str) -> str:
-    """Digest of the tokens of a module, without comments and docstrings."""
-    kept: list[str] = []
-    at_start_of_statement = True
-    for token in tokenize.generate_tokens(io.StringIO(_source(module)).readline):
-        if token.type in (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER):
-            continue
-        is_docstring = at_start_of_statement and token.type == tokenize.STRING
-        if token.type in (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE):
-            kept.append(tokenize.tok_name[token.type])
-            at_start_of_statement = True
-        else:
-            at_start_of_statement = False
-            if not is_docstring:
-                kept.append(token.string)
-    return hashlib.sha256(" ".join(kept).encode()).hexdigest()
+    return hashlib.sha256(_bare(_source(module)).encode()).hexdigest()
+
+
+def _bare(source: str) -> str:
+    """A source without comments, docstrings, blank lines and blanks at line ends.
+
+    The text is cut, not written anew, since every Python version would write it otherwise.
+    """
+    lines = source.splitlines()
+    spans = [
+        (token.start, token.end)
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            text = node.body[0]
+            last_line = lines[text.end_lineno - 1].encode()  # ast counts bytes, tokenize characters
+            end = len(last_line[: text.end_col_offset].decode())
+            spans.append(((text.lineno, text.col_offset), (text.end_lineno, end)))
+    for (first, start), (last, end) in sorted(spans, reverse=True):
+        lines[first - 1 : last] = [lines[first - 1][:start] + lines[last - 1][end:]]
+    return "\n".join(line.rstrip() for line in lines if line.strip())

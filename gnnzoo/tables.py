@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gnnzoo.config import compose
-from gnnzoo.executor import Identity, execute
+from gnnzoo.executor import execute
 from gnnzoo.files import write_text
-from gnnzoo.paths import runs_root
+from gnnzoo.identity import Identity
+from gnnzoo.paths import runs_root, shared_root
 from gnnzoo.results import (
     RunStore,
     Summary,
@@ -85,12 +86,14 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def keep(table: Table, identify: Identify) -> None:
-    """Commit to the numbers: records go beside ``table.yaml``, the table into the READMEs.
+def refuse_installed(table: Table) -> None:
+    """Raise a ``ValueError`` if the table lies in the installed package, never to be written to."""
+    if shared_root().name == "_share" and shared_root() in table.path.parents:
+        raise ValueError(f"{table.path} is part of the installed package; --keep needs a checkout")
 
-    Raises:
-        ValueError: If the table lies in the installed package, which is never written to.
-    """
+
+def keep(table: Table, identify: Identify) -> None:
+    """Commit to the numbers: records go beside ``table.yaml``, the table into the READMEs."""
     extract(table, identify, known_records(table))
     block = to_markdown(table, collect(table, identify, published_records(table)))
     for page in (table.path.parent / "README.md", table.path.parents[2] / "README.md"):

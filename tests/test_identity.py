@@ -1,5 +1,8 @@
 """Equal runs have equal hashes; whatever can change a number changes one of them."""
 
+import importlib
+import sys
+
 import pytest
 
 from gnnzoo import identity
@@ -28,11 +31,8 @@ def test_settings_are_part_of_the_cell(override):
 
 
 def test_a_default_written_out_is_the_same_cell():
-    assert (
-        cell("+model.normalize=true") == cell()
-        if "normalize" not in compose([]).settings.model
-        else cell("model.normalize=true") == cell()
-    )
+    assert cell("model=gcn", "+model.act=relu") == cell("model=gcn")
+    assert cell("model=gcn", "+model.act=elu") != cell("model=gcn")
     assert cell("trainer.lr=1") == cell("trainer.lr=1.0")
 
 
@@ -84,12 +84,50 @@ def test_comments_docstrings_and_layout_do_not_change_the_code_hash(sources):
 @pytest.mark.parametrize(
     "module",
     ["gnnzoo.models.dagnn", "gnnzoo.ops.spmm", "gnnzoo.nn.features", "gnnzoo.train.backprop",
-     "gnnzoo.train.selection", "gnnzoo.data.protocol", "gnnzoo.heads.metrics", "gnnzoo.assemble"],
+     "gnnzoo.train.selection", "gnnzoo.data.protocol", "gnnzoo.heads.metrics", "gnnzoo.assemble",
+     "gnnzoo.fitting"],
 )  # fmt: skip
 def test_a_change_in_any_part_used_changes_the_code_hash(sources, module):
     assert sources(module, lambda text: text) != sources(module, lambda text: text + "\nx = 1\n")
 
 
-@pytest.mark.parametrize("module", ["gnnzoo.models.gcn", "gnnzoo.results.render", "gnnzoo.cli"])
+@pytest.mark.parametrize(
+    "module", ["gnnzoo.models.gcn", "gnnzoo.results.render", "gnnzoo.cli", "gnnzoo.recording"]
+)
 def test_a_change_in_parts_not_used_does_not(sources, module):
     assert sources(module, lambda text: text) == sources(module, lambda text: text + "\nx = 1\n")
+
+
+def test_everything_but_comments_docstrings_and_blank_lines_counts():
+    source = '''"""Über."""  # end
+
+def f(x):  # what
+    """One; two."""
+    "kept"
+    return f"{x} # no comment"
+'''
+    assert identity._bare(source) == 'def f(x):\n    "kept"\n    return f"{x} # no comment"'
+
+
+@pytest.mark.parametrize("line", ["from .helpers import SCALE", "from mylab import helpers"])
+def test_modules_that_a_trusted_package_imports_count(tmp_path, monkeypatch, line):
+    package = tmp_path / "mylab"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "layers.py").write_text(f"{line}\nfrom gnnzoo.models import MLP as Mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mylab", "mylab.layers", "mylab.helpers"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def code() -> str:
+        for cached in (identity._spec, identity._source, identity._imports):
+            cached.cache_clear()
+        for cached in (identity._is_package, identity._source_digest):
+            cached.cache_clear()
+        importlib.invalidate_caches()
+        return identity._source_digests(["mylab.layers"], ("gnnzoo", "mylab"))
+
+    (package / "helpers.py").write_text("SCALE = 1\n")
+    before = code()
+    (package / "helpers.py").write_text("SCALE = 50\n")
+    assert code() != before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gnnzoo.config import compose
-from gnnzoo.executor import Identity
+from gnnzoo.identity import Identity
 from gnnzoo.results import collect, load_table, published_records, to_markdown
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

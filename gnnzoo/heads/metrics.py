@@ -33,7 +33,6 @@ def _binary(function: Callable[..., Tensor]) -> Metric:
 
 NODE_METRICS: dict[str, Metric] = {
     "accuracy": _multiclass(multiclass_accuracy, "micro"),
-    "balanced_accuracy": _multiclass(multiclass_accuracy, "macro"),
     "f1_macro": _multiclass(multiclass_f1_score, "macro"),
     "roc_auc": _binary(binary_auroc),
     "average_precision": _binary(binary_average_precision),

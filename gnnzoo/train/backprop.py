@@ -1,5 +1,6 @@
 """Training by backpropagation through the whole encoder."""
 
+import copy
 import math
 import statistics
 import time
@@ -73,8 +74,12 @@ class Backprop:
         precision: str = "fp32",
         compile: bool = False,
     ) -> None:
-        if epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {epochs}")
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(f"epochs must be a whole number from 1, got {epochs!r}")
+        for name, value in (("lr", lr), ("weight_decay", weight_decay), ("clip_norm", clip_norm)):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and value >= 0) and not (name == "clip_norm" and value is None):
+                raise ValueError(f"{name} must be a number from 0, got {value!r}")
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be fp32 or bf16, got {precision!r}")
         self.epochs = epochs
@@ -127,6 +132,10 @@ class Backprop:
             reporter.close()
         return loop.fit
 
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """The precision that training, validation and test run in."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
 
 class _Loop:
     """One training in progress: everything that a checkpoint has to hold."""
@@ -140,6 +149,7 @@ class _Loop:
             recipe.optimizer, groups, recipe.lr, recipe.weight_decay, recipe.groups
         )
         self.scheduler = recipe.scheduler(self.optimizer) if recipe.scheduler else None
+        self.stopping = copy.deepcopy(recipe.stopping)  # it counts, and a recipe may be used again
         self.fit = Fit(Selection(head.modes, recipe.select))
         if not self.parameters:
             raise ValueError(f"{type(encoder).__name__} has no parameters to train")
@@ -154,13 +164,10 @@ class _Loop:
         losses = [self._step(batch) for batch in self.head.batches("train")]
         loss = torch.stack(losses).mean().item()
         self.fit.seconds.append(time.perf_counter() - began)
-        if not math.isfinite(loss):
-            raise TrainingFailed(
-                f"the training loss is {loss} in epoch {epoch + 1}; a lower trainer.lr "
-                f"(now {self.recipe.lr}) or trainer.clip_norm=1 may help"
-            )
-        with self._autocast():
+        self._check_finite("training", loss, epoch)
+        with self.recipe.autocast(self.device):
             scores = self.head.evaluate(self.encoder, ("train", "val"))
+        self._check_finite("validation", scores["val"]["loss"], epoch)
         self.fit.selection.update(epoch, scores["val"], self.model)
         self._schedule(scores["val"]["loss"])
         row = {"epoch": epoch + 1, "loss": loss}
@@ -169,9 +176,16 @@ class _Loop:
         self.fit.curve.append(row)
         return loss, scores["val"]
 
+    def _check_finite(self, kind: str, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise TrainingFailed(
+                f"the {kind} loss is {loss} in epoch {epoch + 1}; a lower trainer.lr "
+                f"(now {self.recipe.lr}) or trainer.clip_norm=1 may help"
+            )
+
     def _step(self, batch: Any) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with self.recipe.autocast(self.device):
             h = self.encoder(**inputs(self.encoder, batch.data))
             loss = self.head.loss(h, batch)
         loss.backward()
@@ -179,10 +193,6 @@ class _Loop:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.optimizer.step()
         return loss.detach()
-
-    def _autocast(self) -> torch.autocast:
-        bf16 = self.recipe.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
     def _schedule(self, val_loss: float) -> None:
         if isinstance(self.scheduler, ReduceLROnPlateau):
@@ -192,7 +202,7 @@ class _Loop:
 
     def should_stop(self, epoch: int, loss: float, metric: float) -> bool:
         """Ask the early stopping rule."""
-        rule = self.recipe.stopping
+        rule = self.stopping
         return rule is not None and rule.should_stop(epoch, self.recipe.epochs, loss, metric)
 
     def checkpoint(self, checkpoint: Checkpoint, epoch: int) -> None:
@@ -209,7 +219,7 @@ class _Loop:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
-            "stopping": self.recipe.stopping.state_dict() if self.recipe.stopping else None,
+            "stopping": self.stopping.state_dict() if self.stopping else None,
             "selection": self.fit.selection.state_dict(),
             "curve": self.fit.curve,
             "seconds": self.fit.seconds,
@@ -224,8 +234,8 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler:
             self.scheduler.load_state_dict(state["scheduler"])
-        if self.recipe.stopping:
-            self.recipe.stopping.load_state_dict(state["stopping"])
+        if self.stopping:
+            self.stopping.load_state_dict(state["stopping"])
         self.fit.selection.load_state_dict(state["selection"])
         self.fit.curve, self.fit.seconds = state["curve"], state["seconds"]
         set_rng_state(state["rng"])

@@ -44,9 +44,8 @@ class Lines:
         """Print what starts."""
         self.label, self.epochs, self.first_epoch = label, epochs, first_epoch
         self.began = self.last = time.monotonic()
-        print(
-            f"{label}: up to {epochs} epochs, from epoch {first_epoch}", file=sys.stderr, flush=True
-        )
+        where = f", from epoch {first_epoch + 1}" if first_epoch else ""
+        print(f"{label}: up to {epochs} epochs{where}", file=sys.stderr, flush=True)
 
     def update(self, epoch: int, loss: float, metric: str, value: float) -> None:
         """Print if the last line is long enough ago."""

@@ -202,7 +202,8 @@ def test_bf16_trains_with_parameters_in_fp32():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": 0}, "epochs must be a whole number from 1, got 0"),
+        ({"lr": "abc"}, "lr must be a number from 0, got 'abc'"),
         ({"precision": "fp8"}, "precision must be fp32 or bf16, got 'fp8'"),
         ({"select": "test"}, "select must be metric or loss, got 'test'"),
         ({"optimizer": "sgdd"}, "optimizer must be one of adam, adamw, got 'sgdd'"),
