@@ -120,10 +120,8 @@ def test_files_are_downloaded_one_by_one(monkeypatch):
 
 
 def test_a_file_may_have_another_name_at_its_address(monkeypatch):
-    answers = {
-        "https://example.org/toy/A.TXT": b"first",
-        "https://example.org/toy/sub/b.txt": b"second",
-    }
+    address = "https://example.org/toy"
+    answers = {f"{address}/A.TXT": b"first", f"{address}/sub/b.txt": b"second"}
     answer_with(monkeypatch, answers)
     card = make_card(remote={"a.txt": "A.TXT"})
     assert card.files["graph"].origin == f"{address} (a.txt is A.TXT there)"
