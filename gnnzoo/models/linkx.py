@@ -45,9 +45,8 @@ class LINKXNet(PyGLINKX):
         edges = spmm(matrix, weight) + self.edge_lin.bias  # [num_nodes, hidden_channels]
         if self.edge_mlp is not None:
             edges = self.edge_mlp(self.edge_norm(edges.relu()))
-        h = edges + self.cat_lin1(edges)
         nodes = self.node_mlp(x)
-        h = h + nodes + self.cat_lin2(h + nodes)
+        h = edges + self.cat_lin1(edges) + nodes + self.cat_lin2(nodes)
         return self.final_mlp(h.relu())
 
 
@@ -60,9 +59,8 @@ class LINKX(Chain):
 
     Paper: "Large Scale Learning on Non-Homophilous Graphs" (Lim et al., NeurIPS 2021),
     https://arxiv.org/abs/2110.14446. Known for Chameleon and Squirrel, where neighbours say little
-    but who one's neighbours are says much. As in PyG, whose parameters these are, the part of W
-    that reads the features reads :math:`H_X` on top of what is already joined. One row of weights
-    belongs to each node: the encoder fits one graph only.
+    but who one's neighbours are says much. One row of weights belongs to each node: the encoder
+    fits one graph only. Parameters and initialisation are PyG's.
 
     Args:
         in_channels: Features per node.
