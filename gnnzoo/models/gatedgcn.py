@@ -103,8 +103,8 @@ class GatedGCN(Chain):
         returns: ``[num_nodes, out_channels]``, logits.
 
     Raises:
-        ValueError: If a setting is out of range, the graph has no edge features, or an edge is
-            repeated.
+        ValueError: If a setting is out of range, the graph has no edge features, or an edge with
+            features is repeated.
     """
 
     reads_sparse_features = True
@@ -160,13 +160,15 @@ class GatedGCN(Chain):
         base = super().context(x, edge_index, edge_weight, graph)
         graph, dtype = base.graph, self.edge_embedding.weight.dtype
         if self.edge_features == "ones":
-            edge_attr = torch.ones(graph.num_input_edges, 1, dtype=dtype, device=graph.device)
+            edge_attr = torch.ones(graph.num_edges, 1, dtype=dtype, device=graph.device)
         elif edge_attr is None:
             raise ValueError(
                 "GatedGCN needs the field 'edge_attr', which the data does not have; "
                 "edge_features='ones' gives every edge the feature 1"
             )
-        return EdgeContext(base.x, graph, edge_weight, edge_attr=to_entries(edge_attr, graph))
+        else:
+            edge_attr = to_entries(edge_attr, graph)
+        return EdgeContext(base.x, graph, edge_weight, edge_attr=edge_attr)
 
     def start(self, context: EdgeContext) -> tuple[Tensor, Tensor]:
         return self.node_embedding(context.x), self.edge_embedding(context.edge_attr)

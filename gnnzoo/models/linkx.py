@@ -2,52 +2,38 @@
 
 from torch import Tensor
 from torch_geometric.nn import LINKX as PyGLINKX
+from torch_geometric.nn import MLP
 
 from gnnzoo.models.chain import Chain, Context
-from gnnzoo.nn import FeatureLinear
 from gnnzoo.nn.checks import check_count, check_probability
+from gnnzoo.nn.features import apply_linear
 from gnnzoo.ops import SparseFeatures, spmm
+from gnnzoo.ops.dropout import dropout
 from gnnzoo.ops.spmm import compute_dtype
 
 
 class LINKXNet(PyGLINKX):
     """PyG's `LINKX` as a link of the chain: a CSR product, and features of either kind.
 
-    Arguments, parameters and their names are PyG's.
+    Arguments, parameters, their names and initialisation are PyG's.
     """
-
-    def __init__(
-        self,
-        num_nodes: int,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        num_layers: int,
-        num_edge_layers: int,
-        num_node_layers: int,
-        dropout: float,
-    ) -> None:
-        super().__init__(
-            num_nodes,
-            in_channels,
-            hidden_channels,
-            out_channels,
-            num_layers,
-            num_edge_layers,
-            num_node_layers,
-            dropout,
-        )
-        self.node_mlp.lins[0] = FeatureLinear(in_channels, hidden_channels)
 
     def forward(self, x: Tensor | SparseFeatures, context: Context) -> Tensor:
         weight = self.edge_lin.weight
         matrix = context.graph.matrix(context.edge_weight, compute_dtype(weight))
         edges = spmm(matrix, weight) + self.edge_lin.bias  # [num_nodes, hidden_channels]
         if self.edge_mlp is not None:
-            edges = self.edge_mlp(self.edge_norm(edges.relu()))
-        nodes = self.node_mlp(x)
+            edges = self._mlp(self.edge_mlp, self.edge_norm(edges.relu()))
+        nodes = self._mlp(self.node_mlp, x)
         h = edges + self.cat_lin1(edges) + nodes + self.cat_lin2(nodes)
-        return self.final_mlp(h.relu())
+        return self._mlp(self.final_mlp, h.relu())
+
+    def _mlp(self, mlp: MLP, x: Tensor | SparseFeatures) -> Tensor:
+        """PyG's MLP, activation before norm, with our dropout and features of either kind."""
+        for linear, norm, share in zip(mlp.lins, mlp.norms, mlp.dropout, strict=False):
+            x = norm(mlp.act(apply_linear(linear, x)))
+            x = dropout(x, share) if self.training else x
+        return apply_linear(mlp.lins[-1], x)
 
 
 class LINKX(Chain):

@@ -88,9 +88,8 @@ class GatedGCNConv(nn.Module):
         q = q + self.lin_target(x).index_select(0, csr.row)  # [num_edges, out_channels]
         gate = q.sigmoid() if weight is None else q.sigmoid() * weight
         value = self.lin_value(x).index_select(0, csr.col)
-        sums = segment_sum(torch.cat([gate * value, gate], dim=1), csr.rowptr)
-        numerator, denominator = sums.chunk(2, dim=1)
-        return self.lin_self(x) + numerator / (denominator + EPSILON), q
+        total = segment_sum(gate, csr.rowptr) + EPSILON
+        return self.lin_self(x) + segment_sum(gate * value, csr.rowptr) / total, q
 
     def __repr__(self) -> str:
         widths = f"{self.in_channels}, {self.out_channels}, edge_channels={self.edge_channels}"
@@ -125,8 +124,9 @@ def to_entries(edge_attr: Tensor, graph: Graph) -> Tensor:
 
 
 def entry_gate_weights(graph: Graph, edge_weight: Tensor | None) -> Tensor | None:
-    """``[graph.num_edges, 1]``: edge weights in the order of the graph's entries."""
-    if edge_weight is None:
-        return None
-    check_weights(edge_weight)
-    return graph.entry_weights(edge_weight).unsqueeze(-1)
+    """``[graph.num_edges, 1]``: edge weights, or repetitions, in the order of the entries."""
+    if edge_weight is not None:
+        check_weights(edge_weight)
+        return graph.entry_weights(edge_weight).unsqueeze(-1)
+    repeated = graph.num_edges < graph.num_input_edges
+    return graph.matrix().values.unsqueeze(-1) if repeated else None

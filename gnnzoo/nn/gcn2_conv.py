@@ -56,4 +56,6 @@ class GCN2Conv(PyGGCN2Conv):
         graph = as_graph(edge_index, x.size(0))
         matrix = graph.gcn_norm(edge_weight, self.add_self_loops, compute_dtype(x))
         h = torch.lerp(spmm(matrix, x), x_0, self.alpha)
-        return torch.addmm(h, h, self.weight1, beta=1 - self.beta, alpha=self.beta)
+        # Both terms as one product: the sum is taken of small matrices, not of all nodes.
+        identity = torch.eye(self.channels, dtype=h.dtype, device=h.device)
+        return h @ torch.lerp(identity, self.weight1.to(h.dtype), self.beta)

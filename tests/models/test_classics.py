@@ -276,6 +276,16 @@ def test_gatedgcn_equals_the_equations(norm, residual, graph):
     torch.testing.assert_close(model(**inputs(model, data)), want)
 
 
+def test_gatedgcn_with_ones_counts_repeated_edges():
+    x, edge_index = torch.randn(8, 6), random_edges(8, 12)
+    model = GatedGCN(6, 8, 3, edge_features="ones").eval()
+    times = torch.arange(edge_index.size(1)) % 3 + 1
+    repeated = edge_index.repeat_interleave(times, dim=1)
+    torch.testing.assert_close(model(x, repeated), model(x, edge_index, times.float()))
+    with pytest.raises(ValueError, match="edges that occur once"):
+        GatedGCN(6, 8, 3, 1)(x, repeated, edge_attr=torch.ones(repeated.size(1)))
+
+
 def test_gatedgcn_learns_with_every_parameter():
     x, edge_index = torch.randn(8, 6), random_edges(8, 12)
     edge_attr = torch.randn(edge_index.size(1), 2)
