@@ -16,14 +16,18 @@ _LAZY = {
     "load_dataset": "gnnzoo.registry",
 }
 
+_SUBMODULES = ("data", "heads", "models", "nn", "ops", "results", "train")
+
 __all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in _SUBMODULES:
+        return import_module(f"gnnzoo.{name}")
     raise AttributeError(f"module 'gnnzoo' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_SUBMODULES])

@@ -35,8 +35,9 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     task = replace(task, data=data)
     hidden = replace(task, test_labels=task.test_labels.new_empty(0))
     head = build(settings.head, trusted, task=hidden).to(device)
-    in_channels = task.data.x.size(-1)
-    encoder = build(model, trusted, in_channels=in_channels, out_channels=head.width).to(device)
+    known = {name: getattr(data, name) for name in getattr(encoder_type, "needs", ())}
+    known |= {"in_channels": data.x.size(-1), "out_channels": head.width}
+    encoder = build(model, trusted, **known).to(device)
     return Parts(dataset, task, encoder, head, build(settings.trainer, trusted))
 
 

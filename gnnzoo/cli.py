@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+import gnnzoo
+
 app = typer.Typer(
     help="A model zoo for graph neural networks.",
     no_args_is_help=True,
@@ -29,7 +31,11 @@ def train(context: typer.Context) -> None:
     from gnnzoo.paths import conf_root
 
     register_schema()
-    sys.argv = ["gnnzoo train", *context.args]
+    _check_settings(context.args)
+    sys.path.append(os.getcwd())  # a trusted package may lie where one stands
+    flags = [argument for argument in context.args if argument in ("-m", "--multirun")]
+    rest = [argument for argument in context.args if argument not in flags]
+    sys.argv = ["gnnzoo train", *flags, *rest]  # Hydra wants its flags before the overrides
     with sweep.ledger() as ledger:
         try:
             with _resumable():
@@ -37,6 +43,14 @@ def train(context: typer.Context) -> None:
         finally:
             status = sweep.summarise(ledger)
         raise typer.Exit(status)
+
+
+def _check_settings(arguments: list[str]) -> None:
+    """Compose once ourselves where no flag of Hydra's is given: our messages are shorter."""
+    from gnnzoo.config import compose
+
+    if not any(argument.startswith("-") for argument in arguments):
+        compose(arguments)
 
 
 @contextmanager
@@ -102,6 +116,16 @@ def _one_sentence(error: Exception) -> str:
     return str(error) if isinstance(error, expected) else f"{type(error).__name__}: {error}"
 
 
+@app.callback(invoke_without_command=True)
+def version(
+    version: Annotated[bool, typer.Option("--version", help="show the version and exit")] = False,
+) -> None:
+    """A model zoo for graph neural networks."""
+    if version:
+        typer.echo(gnnzoo.__version__)
+        raise typer.Exit
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help="models, datasets, heads or tables")],
@@ -111,6 +135,8 @@ def list_(
     from gnnzoo.registry import describe, list_names
 
     names = list_names(kind, pattern)
+    if not names:
+        typer.echo(f"no {kind} match {pattern!r}; '*' stands for any letters", err=True)
     width = max(map(len, names), default=0)
     for name in names:
         typer.echo(f"{name:<{width}}  {describe(kind, name)}")

@@ -3,8 +3,9 @@
 import functools
 import inspect
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class RunConfig:
     features: Features = field(default_factory=Features)
     seed: int = 0
     device: str = "auto"  # auto | cpu | cuda | cuda:1
-    threads: int | None = None  # torch threads; null leaves torch's choice
+    threads: int | None = None  # torch threads; null: one for small graphs, else torch's choice
     deterministic: bool = False  # refuse operations whose result may differ between two runs
     run_dir: str | None = None  # null: a folder under runs/ named after the settings
     rerun: bool = False  # run again although a finished record exists
@@ -95,13 +96,16 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str | Path] = ()) ->
                 "config", overrides + search * bool(folders), return_hydra_config=True
             )
     except HydraException as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(explain(error)) from error
     settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     return from_hydra(settings, config.hydra)
 
 
 def from_hydra(settings: DictConfig, hydra: DictConfig) -> Composed:
     """Join a job's settings with what Hydra knows of it, and check what Hydra lets pass."""
+    known = {setting.name for setting in fields(RunConfig)}
+    if unknown := [str(key) for key in settings if key not in known]:
+        raise ConfigError(_no_setting(unknown[0], settings))
     choices = dict(hydra.runtime.choices)
     overrides = tuple(hydra.overrides.task)
     search_path = [Path(str(source.path)) for source in hydra.runtime.config_sources]
@@ -109,6 +113,42 @@ def from_hydra(settings: DictConfig, hydra: DictConfig) -> Composed:
     composed = Composed(settings, choices, overrides, tuned)
     composed.trusted()
     return composed
+
+
+def explain(error: HydraException) -> str:
+    """What Hydra could not compose, in one sentence."""
+    text = str(error)
+    if found := re.match(r"(?:In '.*': )?Could not find '([^']*)/([^'/]*)'", text):
+        group, name = found.groups()
+        options = re.findall(r"^\t(\S+)$", text.partition("Available options")[2], re.MULTILINE)
+        close = get_close_matches(name, options) or options
+        return f"no {group} named {name!r}; there is: {', '.join(close)}"
+    if found := re.match(r"Could not override '([^']*)'", text):
+        return _no_setting(found[1], compose([]).settings)
+    if text.startswith("Ambiguous value"):
+        return f"{text.splitlines()[0]} Add -m to sweep over several values."
+    return text.split("\nConfig search path")[0].strip().splitlines()[0]
+
+
+def _no_setting(name: str, settings: DictConfig) -> str:
+    paths = list(_paths(OmegaConf.to_container(settings)))
+    last = name.rpartition(".")[2]
+    close = [path for path in paths if path.rpartition(".")[2] == last]
+    close += get_close_matches(name, paths, n=2) if not close else []
+    if not close:
+        by_last = {path.rpartition(".")[2]: path for path in paths}
+        close = [by_last[match] for match in get_close_matches(last, by_last, n=2)]
+    hint = (
+        f"; did you mean {' or '.join(close)}?" if close else "; gnnzoo train --cfg job shows all"
+    )
+    return f"no setting {name!r}{hint}"
+
+
+def _paths(settings: Any, prefix: str = "") -> Iterable[str]:
+    for key, value in settings.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _paths(value, f"{prefix}{key}.")
 
 
 def _tuned_recipe(name: str | None, overrides: Iterable[str], folders: list[Path]) -> str | None:

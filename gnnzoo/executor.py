@@ -28,7 +28,7 @@ class Outcome:
 
 
 def run(config_dirs: Iterable[str | Path] = (), **overrides: Any) -> Record:
-    """Train one model and return its run record; a finished run is looked up, not run again.
+    """Train one model and return its record, with ``run_dir``; a finished run is looked up.
 
     Args:
         config_dirs: Folders with YAML groups of one's own.
@@ -41,7 +41,8 @@ def run(config_dirs: Iterable[str | Path] = (), **overrides: Any) -> Record:
     Raises:
         ConfigError: If a setting is unknown or cannot work.
     """
-    return execute(compose(override_strings(overrides), config_dirs)).record
+    outcome = execute(compose(override_strings(overrides), config_dirs))
+    return outcome.record | {"run_dir": str(outcome.run_dir)}
 
 
 def override_strings(overrides: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -88,6 +89,8 @@ def execute(composed: Composed, in_sweep: bool = False) -> Outcome:
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(run_dir / ".lock", timeout=0):
+            for half_written in run_dir.glob(".*.tmp"):
+                half_written.unlink()
             _refuse_foreign(run_dir, identity)
             if settings.rerun:
                 (run_dir / "checkpoint.pt").unlink(missing_ok=True)
@@ -128,8 +131,6 @@ def _refuse_foreign(run_dir: Path, identity: Identity) -> None:
     """Never mix two runs in one folder."""
     record = read_record(run_dir)
     if record is None:
-        for left_half_written in run_dir.glob(".*.tmp"):
-            left_half_written.unlink()
         if any(path.name != ".lock" for path in run_dir.iterdir()):
             raise RunRefused(f"{run_dir} holds files but no run.json; choose an empty folder")
     elif not identity.matches(record):

@@ -33,6 +33,7 @@ from gnnzoo.train.memory import PeakMemory
 from gnnzoo.train.progress import make_reporter
 
 Record = dict[str, Any]
+SMALL_GRAPH = 200_000  # nodes and edges below which a second thread gains nothing and may cost much
 
 
 class Recording:
@@ -86,6 +87,9 @@ class Recording:
         settings = self.settings
         device = choose_device(settings.device)
         parts = build_parts(self.composed, device)
+        size = parts.task.data.num_nodes + parts.task.data.num_edges
+        if settings.threads is None and size < SMALL_GRAPH:
+            torch.set_num_threads(1)
         self._describe(parts, device)
         memory = PeakMemory(device)
         memory.start()

@@ -117,7 +117,7 @@ def write_files(table: Table, summaries: list[Summary]) -> list[Path]:
             plot_comparison(
                 curves,
                 path,
-                title=f"{column.title}: mean over seeds, band of one standard deviation",
+                title=column.title,
                 column=f"val_{table.metric}",
                 label=f"validation {table.metric}",
                 in_percent=table.unit == "percent",

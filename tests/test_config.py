@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from gnnzoo.config import ConfigError, build, compose, resolve_target
+from gnnzoo.executor import run
 from gnnzoo.paths import conf_root
 from gnnzoo.registry import (
     UnknownName,
@@ -33,30 +34,59 @@ def test_every_option_composes(group, name):
     assert composed.choices[group] == name
 
 
-@pytest.mark.parametrize("name", options("tuned"))
+NEEDS = {"num_nodes": 7, "num_edge_features": 2}  # what a model may ask of the data
+
+
+def build_model(settings) -> nn.Module:
+    settings = dict(settings)
+    settings.pop("transform")
+    needs = getattr(resolve_target(settings["_target_"]), "needs", ())
+    known = {name: NEEDS[name] for name in needs}
+    return build(settings, in_channels=4, out_channels=3, **known)
+
+
+ASKED_FOR = [name for name in options("tuned") if name.startswith("luo2024/")]
+
+
+def check_recipe(name: str, composed) -> None:
+    assert composed.tuned == name
+    build(composed.settings.trainer)
+    assert isinstance(build_model(composed.settings.model), nn.Module)
+    first_line = (conf_root() / "tuned" / f"{name}.yaml").read_text().splitlines()[1]
+    assert first_line.startswith("# "), "a recipe says where it is from"
+
+
+@pytest.mark.parametrize("name", sorted({*options("tuned")} - {*ASKED_FOR}))
 def test_every_recipe_composes_builds_and_is_found_by_itself(name):
     dataset, head, pair = name.split("/")
     model, trainer = (
         pair.rsplit("_", 1) if not pair.endswith("forward_only") else (pair[:-13], pair[-12:])
     )
-    composed = compose(
-        [f"dataset={dataset}", f"head={head}", f"model={model}", f"trainer={trainer}"]
+    parts = [f"dataset={dataset}", f"head={head}", f"model={model}", f"trainer={trainer}"]
+    check_recipe(name, compose(parts))
+
+
+@pytest.mark.parametrize("name", ASKED_FOR)
+def test_recipes_of_another_protocol_apply_when_asked_for_by_name(name):
+    _, dataset, model = name.split("/")
+    dataset = dataset if dataset in options("dataset") else "digits"
+    composed = compose([f"dataset={dataset}", f"model={model}", f"tuned={name}"])
+    check_recipe(name, composed)
+    assert composed.settings.trainer.stopping is None
+    assert composed.settings.model.classifier == "linear"
+    assert compose([f"dataset={dataset}", f"model={model}"]).tuned != name
+
+
+@pytest.mark.parametrize("name", ASKED_FOR)
+def test_recipes_of_another_protocol_run_an_epoch(name, workspace, toy_graph):
+    model = name.split("/")[-1]
+    record = run(
+        model=model,
+        dataset="file",
+        tuned=name,
+        **{"dataset.path": str(toy_graph), "trainer.epochs": 1, "model.hidden_channels": 8},
     )
-    assert composed.tuned == name
-    build(composed.settings.trainer)
-    settings = dict(composed.settings.model)
-    settings.pop("transform")
-    assert isinstance(build(settings, in_channels=4, out_channels=3), nn.Module)
-    first_line = (conf_root() / "tuned" / f"{name}.yaml").read_text().splitlines()[1]
-    assert first_line.startswith("# "), "a recipe says where it is from"
-
-
-@pytest.mark.parametrize("name", options("model"))
-def test_every_model_builds_from_its_defaults(name):
-    encoder = create_model(name, in_channels=5, out_channels=3)
-    assert isinstance(encoder, nn.Module)
-    for transform in compose([f"model={name}"]).settings.model.transform:
-        build(transform)
+    assert (record["status"], record["tuned"]) == ("finished", name)
 
 
 def test_precedence_is_part_then_recipe_then_command_line():
@@ -127,7 +157,8 @@ def test_trusted_packages_come_from_the_command_line_and_the_environment(monkeyp
 
 
 def test_lists_take_wildcards():
-    assert set(list_models()) >= {"dagnn", "gcn", "mlp"}
+    classics = {"gcn", "sage", "gat", "gin", "appnp", "gcnii", "sgc", "gatedgcn", "linkx"}
+    assert set(list_models()) >= {"dagnn", "mlp", *classics}
     assert list_models("da*") == ["dagnn"]
     assert "planetoid" in list_names("tables")
     for kind in ("models", "datasets", "heads", "tables"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from gnnzoo.bench.cases import Case, Settings
+from gnnzoo.bench.classics import classics
 from gnnzoo.bench.dagnn import dagnn
 from gnnzoo.bench.gcn import gcn
 from gnnzoo.bench.harness import Contestant, Result, race
@@ -19,6 +20,7 @@ from gnnzoo.data import MissingDataError
 __all__ = ["BENCHMARKS", "Contestant", "Result", "Row", "Settings", "race", "run_benchmarks"]
 
 BENCHMARKS: dict[str, Callable[[Settings], list[Case]]] = {
+    "classics": classics,
     "dagnn": dagnn,
     "gcn": gcn,
     "loop": loop,
@@ -48,7 +50,7 @@ def run_benchmarks(
     for name in names or BENCHMARKS:
         found = []
         for case, run in BENCHMARKS[name](settings):
-            print(f"{name}: {case}", file=sys.stderr, flush=True)
+            print(f"{name}: {case} ... (up to two minutes)", file=sys.stderr, flush=True)
             try:
                 found += run()
             except MissingDataError as error:

@@ -105,7 +105,9 @@ def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
     y = arrays[key]
     if y.dtype.kind not in "iu":
         raise GraphFileError(
-            f"{key} must hold whole numbers, got {y.dtype}; save {key}.astype(numpy.int64)"
+            f"{key} must hold class numbers from 0, got {y.dtype} of shape {list(y.shape)}; names "
+            f"become numbers by numpy.unique({key}, return_inverse=True)[1], one-hot rows by "
+            f"{key}.argmax(1)"
         )
     if y.shape != (num_nodes,):
         raise GraphFileError(
@@ -181,7 +183,7 @@ def _columns(key: str, mask: np.ndarray, num_nodes: int) -> Tensor:
     if mask.dtype != np.bool_:
         raise GraphFileError(
             f"{key} must be bool, one entry per node, got {mask.dtype}; "
-            f"from node ids: numpy.isin(numpy.arange({num_nodes}), ids)"
+            f"from 0 and 1: {key}.astype(bool); from ids: numpy.isin(numpy.arange({num_nodes}), ids)"
         )
     if mask.shape == (num_nodes,):
         return torch.from_numpy(mask).view(-1, 1)

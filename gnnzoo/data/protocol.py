@@ -55,10 +55,10 @@ class NamedSplit:
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
         if self.masks not in dataset.masks:
-            known = ", ".join(dataset.masks) or "none"
+            known = f"its splits: {', '.join(dataset.masks)}" if dataset.masks else "it has none"
             raise ValueError(
-                f"{dataset.name} has no split named {self.masks!r} (it has: {known}); "
-                "choose one of these, or draw one with protocol=random_per_class"
+                f"{dataset.name} has no split named {self.masks!r} ({known}); "
+                "protocol=random_shares draws one"
             )
         stored = dataset.masks[self.masks]()
         columns = [mask.reshape(len(mask), -1) for mask in stored]  # [num_nodes, num_splits] each

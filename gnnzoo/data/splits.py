@@ -49,7 +49,7 @@ def random_per_class(
             more = f" and num_val_per_class={num_val_per_class}" if num_val_per_class else ""
             raise ValueError(
                 f"class {label} has {len(nodes)} nodes, fewer than "
-                f"num_train_per_class={num_train_per_class}{more}; choose a smaller number"
+                f"num_train_per_class={num_train_per_class}{more}; set protocol.num_train_per_class"
             )
         train.append(nodes[:num_train_per_class])
         val.append(nodes[num_train_per_class:end])
@@ -61,7 +61,7 @@ def random_per_class(
         raise ValueError(
             f"{len(rest)} labelled nodes are left after those of each class are drawn, but "
             f"num_val={num_left} and num_test={'rest' if num_test is None else num_test} need "
-            f"{num_needed}; choose smaller numbers"
+            f"{num_needed}; set protocol.num_val and protocol.num_test"
         )
     rest = _shuffled(rest, generator)
     end = None if num_test is None else num_left + num_test

@@ -58,6 +58,7 @@ class SparsifyFeatures(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         if self._pays(data.x):
+            data.num_nodes = data.num_nodes  # PyG reads it off dense features only
             data.x = SparseFeatures.from_dense(data.x)
         return data
 

@@ -1,9 +1,34 @@
 """Encoders: whole networks from node features to embeddings or logits."""
 
+from gnnzoo.models.appnp import APPNP
 from gnnzoo.models.chain import Chain, Context
+from gnnzoo.models.conv_net import ConvNet
 from gnnzoo.models.dagnn import DAGNN
+from gnnzoo.models.gat import GAT
+from gnnzoo.models.gatedgcn import GatedGCN
 from gnnzoo.models.gcn import GCN
+from gnnzoo.models.gcnii import GCNII
+from gnnzoo.models.gin import GIN
 from gnnzoo.models.inputs import inputs
+from gnnzoo.models.linkx import LINKX
 from gnnzoo.models.mlp import MLP
+from gnnzoo.models.sage import SAGE
+from gnnzoo.models.sgc import SGC
 
-__all__ = ["DAGNN", "GCN", "MLP", "Chain", "Context", "inputs"]
+__all__ = [
+    "APPNP",
+    "DAGNN",
+    "GAT",
+    "GCN",
+    "GCNII",
+    "GIN",
+    "LINKX",
+    "MLP",
+    "SAGE",
+    "SGC",
+    "Chain",
+    "Context",
+    "ConvNet",
+    "GatedGCN",
+    "inputs",
+]

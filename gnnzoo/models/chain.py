@@ -17,11 +17,13 @@ class Context:
         x: The features as they came in.
         graph: The graph's structure; None for encoders that need none.
         edge_weight: ``[num_input_edges]``, or None.
+        batch: ``[num_nodes]``, the graph of each node; None: all nodes are one graph.
     """
 
     x: Tensor | SparseFeatures
     graph: Graph | None = None
     edge_weight: Tensor | None = None
+    batch: Tensor | None = None
 
 
 class Chain(nn.Module):
@@ -33,6 +35,9 @@ class Chain(nn.Module):
     """
 
     reads_sparse_features: ClassVar[bool] = False
+    #: Constructor arguments beside the widths that only the data know, named as PyG's ``Data``
+    #: names them, such as ``num_nodes``; whoever builds the encoder passes them.
+    needs: ClassVar[tuple[str, ...]] = ()
     #: Which transform makes a field that `forward` names; read by `gnnzoo.models.inputs`.
     made_by: ClassVar[dict[str, str]] = {"graph": "gnnzoo.data.CSRGraph"}
 
@@ -72,7 +77,10 @@ class Chain(nn.Module):
             graph: What the transform `CSRGraph` made of the same edges, optional.
             returns: ``[num_nodes, out_channels]``.
         """
-        context = self.context(x, edge_index, edge_weight, graph)
+        return self.fold(self.context(x, edge_index, edge_weight, graph))
+
+    def fold(self, context: Context) -> Tensor:
+        """Start, layers, readout; what every `forward` ends with."""
         h, states = self.start(context), []
         for layer in self.layers:
             h = layer(h, context)

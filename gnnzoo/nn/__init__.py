@@ -1,7 +1,28 @@
 """Layers. They need PyTorch and PyG only and take a Tensor, EdgeIndex or `Graph` as edges."""
 
+from gnnzoo.nn.appnp import APPNP
 from gnnzoo.nn.dagnn_prop import DAGNNProp
 from gnnzoo.nn.features import FeatureDropout, FeatureLinear
+from gnnzoo.nn.gat_conv import GATConv
+from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
+from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
+from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.sage_conv import SAGEConv
+from gnnzoo.nn.sg_conv import SGConv
+from gnnzoo.nn.virtual_node import VirtualNode
 
-__all__ = ["DAGNNProp", "FeatureDropout", "FeatureLinear", "GCNConv"]
+__all__ = [
+    "APPNP",
+    "DAGNNProp",
+    "FeatureDropout",
+    "FeatureLinear",
+    "GATConv",
+    "GCN2Conv",
+    "GCNConv",
+    "GINConv",
+    "GatedGCNConv",
+    "SAGEConv",
+    "SGConv",
+    "VirtualNode",
+]

@@ -1,9 +1,20 @@
 """Layers that read node features either dense or as `gnnzoo.ops.SparseFeatures`."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gnnzoo.ops import SparseFeatures
 from gnnzoo.ops.dropout import dropout
+
+
+def apply_linear(linear: nn.Module, x: Tensor | SparseFeatures) -> Tensor:
+    """Any module with ``weight`` and ``bias``, torch's linear or PyG's, on either kind."""
+    return x.linear(linear.weight, linear.bias) if isinstance(x, SparseFeatures) else linear(x)
+
+
+def apply_weight(weight: Tensor, x: Tensor | SparseFeatures) -> Tensor:
+    """``x @ weight.T`` for either kind."""
+    return x.linear(weight) if isinstance(x, SparseFeatures) else F.linear(x, weight)
 
 
 class FeatureLinear(nn.Linear):

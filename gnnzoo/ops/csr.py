@@ -44,6 +44,7 @@ class CSR:
         self.num_cols = num_cols
         self._row: Tensor | None = None
         self._transposed: tuple[CSR, Tensor] | None = None
+        self._copies: dict[int, CSR] = {}
 
     @classmethod
     @builder
@@ -128,6 +129,29 @@ class CSR:
         back[perm] = torch.arange(perm.numel(), device=perm.device)
         other._transposed = (self, back)
         return other, perm
+
+    def copies(self, times: int) -> "CSR":
+        """The pattern `times` times along the diagonal, as of disjoint copies. Made once.
+
+        Row and column ids of copy ``c`` begin at ``c * num_rows`` and ``c * num_cols``, its
+        entries at ``c * num_entries``.
+        """
+        if times == 1:
+            return self
+        if times not in self._copies:
+            self._copies[times] = self._make_copies(times)
+        return self._copies[times]
+
+    @builder
+    def _make_copies(self, times: int) -> "CSR":
+        copy = torch.arange(times, device=self.device).unsqueeze(1)
+        starts = (self.rowptr[:-1].long() + copy * self.num_entries).flatten()
+        end = starts.new_full((1,), times * self.num_entries)
+        rows, cols = times * self.num_rows, times * self.num_cols
+        dtype = index_dtype(rows, cols, times * self.num_entries)
+        rowptr = torch.cat([starts, end]).to(dtype)
+        col = (self.col.long() + copy * self.num_cols).flatten().to(dtype)
+        return CSR(rowptr, col, rows, cols)
 
     @property
     def is_symmetric(self) -> bool:

@@ -128,17 +128,36 @@ class Graph:
         return edge_weight.new_zeros(self.num_edges).index_add(0, self.slot, edge_weight)
 
     def matrix(
-        self, edge_weight: Tensor | None = None, dtype: torch.dtype | None = None
+        self,
+        edge_weight: Tensor | None = None,
+        dtype: torch.dtype | None = None,
+        add_self_loops: bool = False,
     ) -> SparseMatrix:
         """The adjacency matrix; kept when there are no weights.
 
         Args:
             edge_weight: ``[num_input_edges]``; 1 each if not given.
             dtype: Type of the values without weights; the default type if not given.
+            add_self_loops: Whether to add the missing self-loops, as `gcn_norm` does.
         """
         if edge_weight is not None:
-            return SparseMatrix(self.csr, self.entry_weights(edge_weight))
-        return self._kept("sum", False, dtype or torch.get_default_dtype())
+            return SparseMatrix(*self._weighted(edge_weight, add_self_loops))
+        return self._kept("sum", add_self_loops, dtype or torch.get_default_dtype())
+
+    def mean_norm(
+        self,
+        edge_weight: Tensor | None = None,
+        add_self_loops: bool = False,
+        dtype: torch.dtype | None = None,
+    ) -> SparseMatrix:
+        r"""Adjacency divided by the degrees, :math:`D^{-1} A`: the mean over incoming edges.
+
+        Arguments, self-loops and errors as in `gcn_norm`; a node of degree 0 gets zeros.
+        """
+        if edge_weight is None:
+            return self._kept("mean", add_self_loops, dtype or torch.get_default_dtype())
+        check_weights(edge_weight)
+        return self._averaged(edge_weight, add_self_loops)
 
     def gcn_norm(
         self,
@@ -174,13 +193,17 @@ class Graph:
     @builder
     def _make_kept(self, kind: str, add_self_loops: bool, dtype: torch.dtype) -> SparseMatrix:
         ones = torch.ones(1, dtype=dtype, device=self.device).expand(self.num_input_edges)
-        made = self.matrix(ones) if kind == "sum" else self._normalized(ones, add_self_loops)
+        if kind == "sum":
+            made = SparseMatrix(*self._weighted(ones, add_self_loops))
+        else:
+            make = self._normalized if kind == "gcn" else self._averaged
+            made = make(ones, add_self_loops)
         kept = SparseMatrix(made.csr, made.values, is_symmetric(made.csr, made.values))
         kept.transposed()
         _ = kept.csr.row
         return kept
 
-    def _normalized(self, edge_weight: Tensor, add_self_loops: bool) -> SparseMatrix:
+    def _weighted(self, edge_weight: Tensor, add_self_loops: bool) -> tuple[CSR, Tensor]:
         csr, weights = self.csr, self.entry_weights(edge_weight)
         if add_self_loops:
             csr, entries, loops, repeated, last = self.with_self_loops()
@@ -188,10 +211,19 @@ class Graph:
                 weights = weights.index_copy(0, repeated, edge_weight[last])
             full = weights.new_zeros(csr.num_entries).index_copy(0, entries, weights)
             weights = full.index_fill(0, loops, 1.0)
+        return csr, weights
+
+    def _normalized(self, edge_weight: Tensor, add_self_loops: bool) -> SparseMatrix:
+        csr, weights = self._weighted(edge_weight, add_self_loops)
         degree = weights.new_zeros(self.num_nodes).index_add(0, csr.row, weights)
         scale = torch.where(degree > 0, degree, torch.inf).rsqrt()  # 1 / sqrt(inf) = 0
         # The product of both scales first: exactly symmetric in floating point.
         return SparseMatrix(csr, weights * (scale[csr.row] * scale[csr.col]))
+
+    def _averaged(self, edge_weight: Tensor, add_self_loops: bool) -> SparseMatrix:
+        csr, weights = self._weighted(edge_weight, add_self_loops)
+        degree = weights.new_zeros(self.num_nodes).index_add(0, csr.row, weights)
+        return SparseMatrix(csr, weights / torch.where(degree > 0, degree, 1.0)[csr.row])
 
     def with_self_loops(self) -> tuple[CSR, Tensor, Tensor, Tensor, Tensor]:
         """The pattern with every missing self-loop added.

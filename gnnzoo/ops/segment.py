@@ -19,7 +19,7 @@ def segment_sum(x: Tensor, rowptr: Tensor) -> Tensor:
         returns: ``[num_segments, ...]``.
     """
     _check(x, rowptr)
-    if backends.choose("segment", x.device) == "scatter":
+    if _use_scatter(x):
         from torch_scatter import segment_csr
 
         return segment_csr(x, rowptr.long(), reduce="sum")
@@ -40,7 +40,7 @@ def segment_max(x: Tensor, rowptr: Tensor) -> Tensor:
     depending on the back-end.
     """
     _check(x, rowptr)
-    if backends.choose("segment", x.device) == "scatter":
+    if _use_scatter(x):
         from torch_scatter import segment_csr
 
         return segment_csr(x, rowptr.long(), reduce="max")
@@ -49,17 +49,31 @@ def segment_max(x: Tensor, rowptr: Tensor) -> Tensor:
     return out.scatter_reduce(0, ids, x, reduce="amax", include_self=False)
 
 
-def segment_softmax(x: Tensor, rowptr: Tensor) -> Tensor:
+def segment_softmax(
+    x: Tensor, rowptr: Tensor, weight: Tensor | None = None, ids: Tensor | None = None
+) -> Tensor:
     """Softmax within each segment, column by column.
+
+    Args:
+        x: Logits.
+        rowptr: Where the segments begin.
+        weight: Factors of the exponentials, not negative: a row of weight 2 counts twice, one of
+            weight 0 not at all. A segment whose weights are all 0 gets zeros.
+        ids: The segment of each row where it is known, as `CSR.row`.
 
     Shapes:
         x: ``[num_rows, ...]``.
+        weight: as `x`.
+        ids: ``[num_rows]``.
         returns: ``[num_rows, ...]``; the rows of a segment add up to 1.
     """
-    ids = segment_ids(rowptr, x.size(0))
+    ids = segment_ids(rowptr, x.size(0)) if ids is None else ids
     shift = segment_max(x.detach(), rowptr).index_select(0, ids)
-    weight = (x - shift).exp()
-    return weight / segment_sum(weight, rowptr).index_select(0, ids)
+    share = (x - shift).exp()
+    share = share if weight is None else share * weight
+    total = segment_sum(share, rowptr)
+    total = total if weight is None else torch.where(total > 0, total, 1.0)
+    return share / total.index_select(0, ids)
 
 
 def segment_ids(rowptr: Tensor, num_rows: int) -> Tensor:
@@ -74,3 +88,8 @@ def _check(x: Tensor, rowptr: Tensor) -> None:
         raise ValueError(f"rowptr must have shape [num_segments + 1], got {list(rowptr.shape)}")
     if x.device != rowptr.device:
         raise ValueError(f"x is on {x.device}, rowptr on {rowptr.device}; move one of them")
+
+
+def _use_scatter(x: Tensor) -> bool:
+    """torch-scatter cannot be traced, so a compiled graph takes the portable way."""
+    return not torch.compiler.is_compiling() and backends.choose("segment", x.device) == "scatter"

@@ -102,10 +102,12 @@ def _values_wide(table: Table, summaries: list[Summary]) -> _Grid:
     """One line per method, three columns per data set."""
     header = ["method"]
     for column in table.columns:
-        header += [f"{column.title}, reported", "ours (runs)", "reproduction"]
+        header += _shown(
+            table, [f"{column.title}, reported", f"{column.title}, ours (runs)", "reproduction"]
+        )
     rows = [[row.name] for row in table.rows]
     for number, texts in enumerate(_cell_texts(table, summaries)):
-        rows[number // len(table.columns)] += texts
+        rows[number // len(table.columns)] += _shown(table, texts)
     return _Grid(_caption(table), header, rows)
 
 
@@ -113,12 +115,16 @@ def _values_long(table: Table, summaries: list[Summary]) -> _Grid:
     """One line per cell, which fits a terminal whatever the number of data sets."""
     titles = _titles(table)
     rows = [
-        [summary.cell.row, titles[summary.cell.column], *texts]
+        [summary.cell.row, titles[summary.cell.column], *_shown(table, texts)]
         for summary, texts in zip(summaries, _cell_texts(table, summaries), strict=True)
     ]
-    return _Grid(
-        _caption(table), ["method", "data", "reported", "ours (runs)", "reproduction"], rows
-    )
+    header = ["method", "data", *_shown(table, ["reported", "ours (runs)", "reproduction"])]
+    return _Grid(_caption(table), header, rows)
+
+
+def _shown(table: Table, texts: list[str]) -> list[str]:
+    """Reported value, ours and verdict; ours alone in a table where nothing was reported."""
+    return texts if any(row.reported for row in table.rows) else texts[1:2]
 
 
 def _cell_texts(table: Table, summaries: list[Summary]) -> list[list[str]]:

@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 import torch
 import yaml
@@ -5,7 +7,22 @@ from torch.nn import functional as F
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
-from gnnzoo.models import DAGNN, GCN, MLP, Chain, inputs
+from gnnzoo import models
+from gnnzoo.models import (
+    APPNP,
+    DAGNN,
+    GAT,
+    GCN,
+    GCNII,
+    GIN,
+    LINKX,
+    MLP,
+    SAGE,
+    SGC,
+    Chain,
+    GatedGCN,
+    inputs,
+)
 from gnnzoo.ops import Graph, SparseFeatures
 from gnnzoo.paths import conf_root
 from tests.reference import dense
@@ -15,7 +32,25 @@ ENCODERS = {
     "mlp": lambda **s: MLP(6, 8, 3, **s),
     "gcn": lambda **s: GCN(6, 8, 3, **s),
     "dagnn": lambda **s: DAGNN(6, 8, 3, num_hops=4, **s),
+    "sage": lambda **s: SAGE(6, 8, 3, **s),
+    "gat": lambda **s: GAT(6, 8, 3, heads=2, **s),
+    "gin": lambda **s: GIN(6, 8, 3, **s),
+    "appnp": lambda **s: APPNP(6, 8, 3, num_hops=4, **s),
+    "gcnii": lambda **s: GCNII(6, 8, 3, **{"num_layers": 4, **s}),
+    "sgc": lambda **s: SGC(6, 3, **s),
+    "gatedgcn": lambda **s: GatedGCN(6, 8, 3, edge_features="ones", **{"norm": None, **s}),
+    "linkx": lambda **s: LINKX(6, 8, 3, num_nodes=9, **s),
 }
+CLASSES = {name: type(make()) for name, make in ENCODERS.items()}
+NEEDS = {"num_nodes": 9, "num_edge_features": 2}
+
+
+def takes(name: str, setting: str) -> bool:
+    return setting in inspect.signature(CLASSES[name]).parameters
+
+
+def those_that_take(setting: str) -> list[str]:
+    return [name for name in ENCODERS if takes(name, setting)]
 
 
 @pytest.fixture
@@ -26,9 +61,14 @@ def data():
 
 
 @pytest.fixture(params=ENCODERS)
-def encoder(request):
+def make(request):
+    return ENCODERS[request.param]
+
+
+@pytest.fixture
+def encoder(make):
     torch.manual_seed(0)
-    return ENCODERS[request.param]()
+    return make()
 
 
 def test_folding_by_hand_gives_the_forward_pass(encoder, data):
@@ -68,13 +108,20 @@ def test_seeds_repeat_and_every_parameter_learns(encoder, data):
 def test_relabelling_nodes_permutes_the_output(encoder, data):
     encoder.eval()
     order = torch.randperm(9)
+    if isinstance(encoder, LINKX):  # its weights belong to the nodes and move with them
+        weight = encoder.layers[0].edge_lin.weight
+        want = encoder(data.x, data.edge_index)[order]
+        weight.data = weight.data[order]
+        moved = encoder(data.x[order], order.argsort()[data.edge_index])
+        torch.testing.assert_close(moved, want)
+        return
     moved = encoder(data.x[order], order.argsort()[data.edge_index])
     torch.testing.assert_close(moved, encoder(data.x, data.edge_index)[order])
 
 
 def test_weights_are_used(data):
     weight = torch.rand(data.edge_index.size(1))
-    for name in ("gcn", "dagnn"):
+    for name in set(ENCODERS) - {"mlp"}:
         encoder = ENCODERS[name]().eval()
         out = encoder(data.x, data.edge_index, weight)
         assert not torch.allclose(out, encoder(data.x, data.edge_index))
@@ -87,8 +134,8 @@ def test_parameter_groups_are_disjoint_and_complete(encoder):
     assert sorted(named) == sorted(id(p) for p in encoder.parameters())
 
 
-def test_save_load_and_reset(encoder, data):
-    other = type(encoder)(6, 8, 3, **({"num_hops": 4} if isinstance(encoder, DAGNN) else {}))
+def test_save_load_and_reset(make, encoder, data):
+    other = make()
     other.load_state_dict(encoder.state_dict())
     want = encoder.eval()(data.x, data.edge_index)
     assert torch.equal(other.eval()(data.x, data.edge_index), want)
@@ -102,39 +149,63 @@ def test_save_load_and_reset(encoder, data):
     assert torch.equal(other(data.x, data.edge_index), first)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+NUM_NORMS = {
+    "gin": lambda num_layers: 2 * num_layers,  # within the MLPs too, and no output convolution
+    "gatedgcn": lambda num_layers: 2 * num_layers - 1,  # of nodes and of edges that are read
+}
+
+
+@pytest.mark.parametrize("name", those_that_take("norm"))
 @pytest.mark.parametrize("norm", [None, "batch_norm", "layer_norm"])
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_settings_change_depth_and_norm(name, norm, num_layers, data):
     encoder = ENCODERS[name](norm=norm, num_layers=num_layers, act="elu", input_dropout=0.0)
     assert encoder(data.x, data.edge_index).shape == (9, 3)
     encoder.reset_parameters()
-    assert repr(encoder).count("Norm") == (num_layers - 1) * (norm is not None)
+    norms = sum("Norm" in type(module).__name__ for module in encoder.modules())
+    expected = NUM_NORMS.get(name, lambda num_layers: num_layers - 1)(num_layers)
+    assert norms == expected * (norm is not None)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+BAD_SETTINGS = [
+    ("num_layers", 0, "num_layers must be an integer of at least 1, got 0"),
+    ("dropout", 1.5, r"dropout must be a number in \[0, 1\], got 1.5"),
+    ("input_dropout", -1, "input_dropout.*got -1"),
+    ("norm", "batch", "norm must be one of.*got 'batch'"),
+    ("alpha", 2, r"alpha must be a number in \[0, 1\], got 2"),
+    ("theta", 0, "theta must be positive, got 0"),
+    ("edge_dropout", 2, "edge_dropout.*got 2"),
+    ("attention_dropout", 2, "attention_dropout.*got 2"),
+    ("classifier", "mlp", "classifier must be one of 'conv', 'linear', got 'mlp'"),
+    ("edge_features", "none", "edge_features must be one of 'data', 'ones', got 'none'"),
+]
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_layers": 0}, "num_layers must be an integer of at least 1, got 0"),
-        ({"dropout": 1.5}, r"dropout must be a number in \[0, 1\], got 1.5"),
-        ({"input_dropout": -1}, "input_dropout.*got -1"),
-        ({"norm": "batch"}, "norm must be one of.*got 'batch'"),
-    ],
+    ("name", "setting", "value", "message"),
+    [(name, *bad) for bad in BAD_SETTINGS for name in those_that_take(bad[0])],
 )
-def test_bad_settings_are_named(name, settings, message):
+def test_bad_settings_are_named(name, setting, value, message):
+    if setting == "edge_features":
+        with pytest.raises(ValueError, match=message):
+            GatedGCN(6, 8, 3, edge_features=value)
+        return
     with pytest.raises(ValueError, match=message):
-        ENCODERS[name](**settings)
+        ENCODERS[name](**{setting: value})
 
 
-@pytest.mark.parametrize("model", [MLP, GCN, DAGNN])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_bad_widths_are_named(model, place):
-    widths = [6, 8, 3]
-    widths[place] = 0
-    name = ("in_channels", "hidden_channels", "out_channels")[place]
-    with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, got 0"):
-        model(*widths)
+COUNTS = ("in_channels", "hidden_channels", "out_channels", "num_nodes", "heads", "out_heads")
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, place) for place in COUNTS for name in those_that_take(place)]
+)
+def test_bad_widths_are_named(name, place):
+    kind = CLASSES[name]
+    widths = {"in_channels": 6, "hidden_channels": 8, "out_channels": 3, **NEEDS, place: 0}
+    settings = {key: value for key, value in widths.items() if takes(name, key)}
+    with pytest.raises(ValueError, match=f"{place} must be an integer of at least 1, got 0"):
+        kind(**settings)
 
 
 def test_arxiv_configuration_has_the_published_number_of_parameters():
@@ -237,9 +308,9 @@ def test_sparse_features_are_refused_where_they_are_not_read(data):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_settings_file_builds_its_encoder(name):
     settings = yaml.safe_load((conf_root() / "model" / f"{name}.yaml").read_text())
-    target = settings.pop("_target_").removeprefix("gnnzoo.models.")
+    kind = getattr(models, settings.pop("_target_").removeprefix("gnnzoo.models."))
+    assert kind is CLASSES[name]
     transforms = settings.pop("transform")
     assert all(t["_target_"].startswith("gnnzoo.data.") for t in transforms)
-    assert isinstance(
-        {"MLP": MLP, "GCN": GCN, "DAGNN": DAGNN}[target](6, out_channels=3, **settings), Chain
-    )
+    needs = {key: NEEDS[key] for key in kind.needs}
+    assert isinstance(kind(6, out_channels=3, **needs, **settings), Chain)

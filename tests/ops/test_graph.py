@@ -5,7 +5,7 @@ import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv.gcn_conv import gcn_norm as pyg_gcn_norm
 
-from gnnzoo.ops import CSR, Graph, as_graph
+from gnnzoo.ops import CSR, Graph, SparseMatrix, as_graph
 from tests.reference import dense
 from tests.reference.graphs import kinds, random_edges
 
@@ -21,6 +21,32 @@ def test_normalisation_equals_the_dense_one(kind):
         torch.testing.assert_close(
             graph.gcn_norm(w, dtype=F64).to_dense(), dense.gcn_norm(edge_index, n, w)
         )
+
+
+@pytest.mark.parametrize("add_self_loops", [True, False])
+@pytest.mark.parametrize("kind", kinds())
+def test_mean_and_sum_equal_the_dense_ones(kind, add_self_loops):
+    edge_index, n = kinds()[kind]
+    weight = torch.rand(edge_index.size(1), dtype=F64)
+    graph = Graph.from_edge_index(edge_index, n)
+    for w in (None, weight):
+        a = dense.adjacency(edge_index, n, w)
+        if add_self_loops:
+            a = a + torch.diag((a.diagonal() == 0).to(F64))
+        torch.testing.assert_close(graph.matrix(w, F64, add_self_loops).to_dense(), a)
+        mean = graph.mean_norm(w, add_self_loops, F64).to_dense()
+        torch.testing.assert_close(mean, a / a.sum(1, keepdim=True).where(a.any(1)[:, None], 1.0))
+    kept = graph.mean_norm(None, add_self_loops, F64)
+    assert graph.mean_norm(None, add_self_loops, F64) is kept
+
+
+def test_mean_has_the_right_gradient_and_refuses_bad_weights():
+    edge_index = random_edges(6, 12)
+    graph = Graph.from_edge_index(torch.cat([edge_index, edge_index], 1), 6)
+    weight = torch.rand(graph.num_input_edges, dtype=F64).add(0.1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda w: graph.mean_norm(w, True).to_dense(), (weight,))
+    with pytest.raises(ValueError, match="not negative"):
+        graph.mean_norm(-weight)
 
 
 @pytest.mark.parametrize("add_self_loops", [True, False])
@@ -158,3 +184,14 @@ def test_pattern_of_a_rectangle_transposes_there_and_back():
     assert other.transposed()[0] is csr
     assert torch.equal(csr.col[perm], other.row)
     assert repr(csr) == "CSR(3 x 5, 3 entries)"
+
+
+def test_copies_of_a_pattern_stand_on_the_diagonal():
+    csr, _ = CSR.from_coo(torch.tensor([0, 1, 1]), torch.tensor([2, 0, 1]), 2, 3)
+    copies = csr.copies(3)
+    assert copies.shape == (6, 9)
+    one = SparseMatrix(csr, torch.ones(3)).to_dense()
+    want = torch.block_diag(one, one, one)
+    assert torch.equal(SparseMatrix(copies, torch.ones(9)).to_dense(), want)
+    assert csr.copies(3) is copies
+    assert csr.copies(1) is csr

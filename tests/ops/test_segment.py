@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gnnzoo.ops import backends, segment_max, segment_mean, segment_softmax, segment_sum
+from gnnzoo.ops.segment import segment_ids
 from tests.ops.test_spmm import needs_scatter
 
 ROWPTR = torch.tensor([0, 2, 2, 5, 6], dtype=torch.int32)  # the second segment is empty
@@ -32,6 +33,22 @@ def test_softmax_equals_a_loop_and_survives_large_values(backend):
     with backends.use(backend):
         torch.testing.assert_close(segment_softmax(x, ROWPTR), want)
         assert torch.autograd.gradcheck(lambda x: segment_softmax(x, ROWPTR), x)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_of_a_softmax_count_rows(backend):
+    x = torch.randn(6, dtype=torch.float64, requires_grad=True)
+    weight = torch.tensor([1.0, 2.0, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    share = x.exp() * weight
+    total = segment_sum(share, ROWPTR)[segment_ids(ROWPTR, 6)]
+    want = torch.where(total > 0, share / total.clamp(min=1e-9), 0.0)
+    with backends.use(backend):
+        torch.testing.assert_close(segment_softmax(x, ROWPTR, weight), want)
+    positive = weight.detach().add(0.5).requires_grad_()
+    ids = segment_ids(ROWPTR, 6)
+    assert torch.autograd.gradcheck(
+        lambda *a: segment_softmax(a[0], ROWPTR, a[1], ids), (x, positive)
+    )
 
 
 def test_nothing_to_reduce():
