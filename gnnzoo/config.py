@@ -126,12 +126,13 @@ def explain(error: HydraException) -> str:
     if found := re.match(r"Could not override '([^']*)'", text):
         return _no_setting(found[1], compose([]).settings)
     if text.startswith("Ambiguous value"):
-        return f"{text.splitlines()[0]} Add -m to sweep over several values."
-    return text.split("\nConfig search path")[0].strip().splitlines()[0]
+        return f"{text.splitlines()[0]}; add -m to sweep over several values"
+    reason = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
+    return text.split("\nConfig search path")[0].strip().splitlines()[0] + reason
 
 
 def _no_setting(name: str, settings: DictConfig) -> str:
-    paths = list(_paths(OmegaConf.to_container(settings)))
+    paths = [path for path in _paths(OmegaConf.to_container(settings)) if path != name]
     last = name.rpartition(".")[2]
     close = [path for path in paths if path.rpartition(".")[2] == last]
     close += get_close_matches(name, paths, n=2) if not close else []

@@ -183,7 +183,8 @@ def _columns(key: str, mask: np.ndarray, num_nodes: int) -> Tensor:
     if mask.dtype != np.bool_:
         raise GraphFileError(
             f"{key} must be bool, one entry per node, got {mask.dtype}; "
-            f"from 0 and 1: {key}.astype(bool); from ids: numpy.isin(numpy.arange({num_nodes}), ids)"
+            f"from 0 and 1: {key}.astype(bool); "
+            f"from ids: numpy.isin(numpy.arange({num_nodes}), ids)"
         )
     if mask.shape == (num_nodes,):
         return torch.from_numpy(mask).view(-1, 1)
