@@ -1,12 +1,14 @@
 """LINKX: one MLP on the rows of the adjacency matrix, one on the features."""
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch_geometric.nn import LINKX as PyGLINKX
 from torch_geometric.nn import MLP
 
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.nn.checks import check_count, check_probability
-from gnnzoo.nn.features import apply_linear
+from gnnzoo.nn.features import apply_linear, apply_weight
 from gnnzoo.ops import SparseFeatures, spmm
 from gnnzoo.ops.dropout import dropout
 from gnnzoo.ops.spmm import compute_dtype
@@ -24,16 +26,32 @@ class LINKXNet(PyGLINKX):
         edges = spmm(matrix, weight) + self.edge_lin.bias  # [num_nodes, hidden_channels]
         if self.edge_mlp is not None:
             edges = self._mlp(self.edge_mlp, self.edge_norm(edges.relu()))
-        nodes = self._mlp(self.node_mlp, x)
-        h = edges + self.cat_lin1(edges) + nodes + self.cat_lin2(nodes)
-        return self._mlp(self.final_mlp, h.relu())
+        h = F.linear(edges, _plus_identity(self.cat_lin1), self.cat_lin1.bias)
+        h = (h + self._joined_nodes(x)).relu()
+        return self._mlp(self.final_mlp, h)
 
-    def _mlp(self, mlp: MLP, x: Tensor | SparseFeatures) -> Tensor:
-        """PyG's MLP, activation before norm, with our dropout and features of either kind."""
+    def _joined_nodes(self, x: Tensor | SparseFeatures) -> Tensor:
+        """``n + cat_lin2(n)`` with n the features' MLP; its last layer and W as one matrix."""
+        last, factor = self.node_mlp.lins[-1], _plus_identity(self.cat_lin2)
+        bias = torch.addmv(self.cat_lin2.bias, factor, last.bias)
+        return apply_weight(factor @ last.weight, self._hidden(self.node_mlp, x)) + bias
+
+    def _mlp(self, mlp: MLP, x: Tensor) -> Tensor:
+        return mlp.lins[-1](self._hidden(mlp, x))
+
+    def _hidden(self, mlp: MLP, x: Tensor | SparseFeatures) -> Tensor | SparseFeatures:
+        """What the last layer of PyG's MLP reads: activation before norm, our dropout."""
         for linear, norm, share in zip(mlp.lins, mlp.norms, mlp.dropout, strict=False):
             x = norm(mlp.act(apply_linear(linear, x)))
             x = dropout(x, share) if self.training else x
-        return apply_linear(mlp.lins[-1], x)
+        return x
+
+
+def _plus_identity(linear: nn.Linear) -> Tensor:
+    """``I + W``, so that ``x + linear(x)`` is one product."""
+    return linear.weight + torch.eye(
+        linear.in_features, dtype=linear.weight.dtype, device=linear.weight.device
+    )
 
 
 class LINKX(Chain):

@@ -55,7 +55,8 @@ class GCN2Conv(PyGGCN2Conv):
     ) -> Tensor:
         graph = as_graph(edge_index, x.size(0))
         matrix = graph.gcn_norm(edge_weight, self.add_self_loops, compute_dtype(x))
-        h = torch.lerp(spmm(matrix, x), x_0, self.alpha)
+        h = spmm(matrix, x)
+        h = torch.lerp(h, x_0.to(h.dtype), self.alpha)
         # Both terms as one product: the sum is taken of small matrices, not of all nodes.
         identity = torch.eye(self.channels, dtype=h.dtype, device=h.device)
         return h @ torch.lerp(identity, self.weight1.to(h.dtype), self.beta)

@@ -259,6 +259,18 @@ def test_compiles_without_a_break(name, data):
     torch.testing.assert_close(compiled(data.x, data.edge_index, graph=graph), want)
 
 
+def test_autocast_stays_close_and_trains(encoder, data):
+    encoder.eval()
+    sparse = SparseFeatures.from_dense(data.x)
+    want = encoder(data.x, data.edge_index)
+    for x in (data.x, sparse):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = encoder(x, data.edge_index)
+        torch.testing.assert_close(out.float(), want, rtol=0.1, atol=0.1)
+        out.float().square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in encoder.parameters())
+
+
 @pytest.mark.slow
 def test_compiled_training_with_raw_edges_equals_eager(data):
     model = DAGNN(6, 8, 3, num_hops=4, dropout=0.0)
