@@ -31,8 +31,8 @@ def test_settings_are_part_of_the_cell(override):
 
 
 def test_a_default_written_out_is_the_same_cell():
-    assert cell("model=gcn", "+model.act=relu") == cell("model=gcn")
-    assert cell("model=gcn", "+model.act=elu") != cell("model=gcn")
+    assert cell("model=gcn", "~model.act") == cell("model=gcn")
+    assert cell("model=gcn", "model.act=elu") != cell("model=gcn")
     assert cell("trainer.lr=1") == cell("trainer.lr=1.0")
 
 
