@@ -180,6 +180,30 @@ def table(
 
 
 @app.command()
+def tune(
+    overrides: Annotated[list[str], typer.Argument(help="as for train: model=gcn dataset=cora")],
+    space: Annotated[str, typer.Option(help="a file of conf/search, or a .yaml of your own")],
+    trials: Annotated[int, typer.Option(help="settings to try")] = 60,
+    seeds: Annotated[str, typer.Option(help="seeds of a trial")] = "1000,1001,1002",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="runs side by side; default: all cores")
+    ] = None,
+) -> None:
+    """Search hyper-parameters by validation scores; prints the winning recipe and its file."""
+    from gnnzoo import tune as tuning
+    from gnnzoo.tables import default_jobs
+
+    try:
+        numbers = tuple(int(seed) for seed in seeds.split(","))
+    except ValueError:
+        raise ValueError(f"--seeds must be numbers like 1000,1001, got {seeds!r}") from None
+    search = tuning.Search(tuple(overrides), tuning.load_space(space), trials, numbers)
+    with _resumable():
+        path = tuning.tune(search, jobs or default_jobs())
+    typer.echo(f"{path.read_text(encoding='utf-8')}\n{path}")
+
+
+@app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="benchmarks; default: all")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
