@@ -117,7 +117,7 @@ def test_nodes_without_a_label_are_never_drawn():
 @pytest.mark.parametrize(
     ("protocol", "message"),
     [
-        (NamedSplit("geom-gcn"), "toy has no split named 'geom-gcn' .its splits: public.; protocol=random_shares"),
+        (NamedSplit("geom-gcn"), "no split named 'geom-gcn' .its splits: public.; protocol"),
         (NamedSplit("public", split=3), "split 3 does not exist: toy has 3 'public' splits"),
         (NamedSplit("public", split=-1), "split must be fixed, by_seed or a number from 0, got -1"),
         (NamedSplit("public", split="seed"), "got 'seed'"),
@@ -128,7 +128,7 @@ def test_nodes_without_a_label_are_never_drawn():
         (RandomPerClass(2, 0, 1), "num_val must be at least 1, got 0"),
         (RandomPerClass(2, 3, 1, num_val_per_class=1), "either num_val or .* got 3 and 1"),
         (RandomPerClass(2, None, 1), "either num_val or .* got None and None"),
-        (RandomPerClass(2, None, 1, num_val_per_class=3), "2 and num_val_per_class=3; set protocol"),
+        (RandomPerClass(2, None, 1, num_val_per_class=3), "num_val_per_class=3; set protocol"),
         (RandomShares(0.9, 0.1), "positive shares below 1, got 0.9 and 0.1"),
         (RandomShares(0.0, 0.1), "positive shares below 1"),
         (RandomShares(0.98, 0.01), "val_mask is empty"),
