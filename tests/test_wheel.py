@@ -25,6 +25,7 @@ def test_the_wheel_holds_configuration_cards_and_tables_and_no_data(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for part in (
         "gnnzoo/py.typed",
+        "gnnzoo/_share/CITATION.cff",
         "gnnzoo/_share/conf/config.yaml",
         "gnnzoo/_share/datasets/cora/card.yaml",
         "gnnzoo/_share/experiments/planetoid/table.yaml",
