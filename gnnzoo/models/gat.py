@@ -53,6 +53,11 @@ class GAT(ConvNet):
                 f"hidden_channels is the width of all heads together and must be a multiple of "
                 f"heads, got hidden_channels={hidden_channels}, heads={heads}"
             )
+        if classifier == "linear" and out_heads != 1:
+            raise ValueError(
+                f"out_heads={out_heads} has no layer to stand in with classifier='linear'; "
+                "use classifier='conv' or out_heads=1"
+            )
         self.heads = heads
         self.out_heads = out_heads
         self.attention_dropout = attention_dropout
