@@ -17,7 +17,7 @@ class GAT(ConvNet):
     Args:
         heads: Number of heads in hidden layers. `hidden_channels` is the width of all of them
             together, so that norms and residuals fit any number.
-        out_heads: Number of heads in an output layer, which are averaged.
+        out_heads: Number of heads in an output layer (``classifier="conv"``), which are averaged.
         attention_dropout: Share of the attention weights dropped in training.
         bias: Whether convolutions have a bias.
 
@@ -52,11 +52,6 @@ class GAT(ConvNet):
             raise ValueError(
                 f"hidden_channels is the width of all heads together and must be a multiple of "
                 f"heads, got hidden_channels={hidden_channels}, heads={heads}"
-            )
-        if classifier == "linear" and out_heads != 1:
-            raise ValueError(
-                f"out_heads={out_heads} has no layer to stand in with classifier='linear'; "
-                "use classifier='conv' or out_heads=1"
             )
         self.heads = heads
         self.out_heads = out_heads

@@ -306,8 +306,3 @@ def test_gatedgcn_runs_where_edge_features_are_asked_for_or_refuses(workspace, t
     assert run(model="gatedgcn", dataset="file", **settings, **ones)["status"] == "finished"
     with pytest.raises(ValueError, match="the graph has no edge_attr"):
         run(model="gatedgcn", dataset="file", **settings)
-
-
-def test_heads_of_a_layer_that_is_not_there_are_refused():
-    with pytest.raises(ValueError, match="out_heads=4 has no layer"):
-        GAT(6, 8, 3, 3, heads=4, out_heads=4, classifier="linear")
