@@ -69,9 +69,9 @@ def test_json_safe_reaches_inner_values(tmp_path):
 
 def test_a_compact_line_is_small_and_tells_nothing_of_the_machine(make_record):
     record = make_record(
-        config={"run_dir": "/home/someone/runs", "rest": "x" * 9000},
-        error="Traceback ... /home/someone/model.py\nValueError: /home/someone/data is empty",
-        tuned="/home/someone/gnnzoo/conf/tuned/cora/node/dagnn_backprop.yaml",
+        config={"run_dir": "/srv/someone/runs", "rest": "x" * 9000},
+        error="Traceback ... /srv/someone/model.py\nValueError: /srv/someone/data is empty",
+        tuned="/srv/someone/gnnzoo/conf/tuned/cora/node/dagnn_backprop.yaml",
     )
     small = compact(record | {"run_dir": "a"})
     line = json.dumps(small)
