@@ -88,7 +88,8 @@ def plot_comparison(
         upper = [m + s for m, s in zip(mean, std, strict=True)]
         axes.fill_between(epochs, lower, upper, alpha=0.18, linewidth=0, **style)
     early = [line.get_ydata()[len(line.get_ydata()) // 10] for line in axes.get_lines()]
-    axes.set_ylim(bottom=min(early) - 0.05 * abs(min(early)))  # leave the first climb out of view
+    top = min(axes.get_ylim()[1], 100.5) if in_percent else None
+    axes.set_ylim(min(early) - 0.05 * abs(min(early)), top)  # leave the first climb out of view
     _dress(axes, _named(label, in_percent), legend="mean ± std over seeds")
     _save(figure, path)
 
