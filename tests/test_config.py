@@ -176,3 +176,12 @@ def test_load_dataset_returns_a_pyg_graph_with_masks():
     data = load_dataset("digits")
     assert (data.num_nodes, data.num_features) == (1797, 64)
     assert not (data.train_mask & data.test_mask).any()
+
+
+def test_the_published_dagnn_for_ogbn_arxiv_has_43857_parameters():
+    composed = compose(["dataset=ogbn_arxiv", "model=dagnn"])
+    assert composed.tuned == "ogbn_arxiv/node/dagnn_backprop"
+    settings = dict(composed.settings.model)
+    settings.pop("transform")
+    encoder = build(settings, in_channels=128, out_channels=40)
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == 43_857
