@@ -1,5 +1,6 @@
 """Every command and every piece of Python in the README works as it stands there."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -55,6 +56,31 @@ def test_every_command_runs(desk, command, monkeypatch):
         ["bash", "-c", command], cwd=desk, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+SPEED_ROWS = [
+    ("Cora, step", "Cora", "training step"),
+    ("Cora, evaluation", "Cora", "evaluation"),
+    ("CiteSeer, step", "CiteSeer", "training step"),
+    ("CiteSeer, evaluation", "CiteSeer", "evaluation"),
+    ("100k nodes, 1.2 M edges, step", "100k nodes, 1200k edges", "training step"),
+]
+
+
+@pytest.mark.parametrize(("title", "case", "what"), SPEED_ROWS)
+def test_the_speed_ratios_shown_are_the_measured_ones(title, case, what):
+    with (Path(__file__).parents[1] / "experiments/bench/dagnn.csv").open() as stream:
+        measured = {
+            row["contestant"]: row["ratio"]
+            for row in csv.DictReader(stream)
+            if (row["case"], row["what"]) == (case, what)
+        }
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| {title} |")]
+    shown = line.split("|")[3:6]
+    wanted = ("DAGNN, gather-scatter", "DAGNN, torch CSR", "DAGNN, gnnzoo")
+    for cell, contestant in zip(shown, wanted, strict=True):
+        number = re.search(r"[\d.]+", cell)[0]
+        assert float(number) == pytest.approx(float(measured[contestant]), abs=6e-4)
 
 
 def test_the_table_shown_is_the_one_of_the_committed_records():
