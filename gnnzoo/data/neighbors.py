@@ -78,7 +78,7 @@ class SubgraphSampler:
         self, data: Data, num_neighbors: Iterable[int], transforms: Iterable[BaseTransform] = ()
     ) -> None:
         self.transforms = [t for t in transforms if getattr(t, "reads_edges", True)]
-        fields = {key: data[key] for key in data.keys() if _goes_along(key)}
+        fields = {key: value for key, value in data if _goes_along(key)}
         self.of_nodes = {
             key: value
             for key, value in fields.items()

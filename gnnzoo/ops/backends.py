@@ -75,7 +75,9 @@ def use(name: str) -> Iterator[None]:
     if name == "scatter" and not has_scatter():
         raise ValueError("back-end 'scatter' needs torch-scatter: pip install 'gnnzoo[scatter]'")
     if name == "pyg_lib" and not has_pyg_lib():
-        raise ValueError("back-end 'pyg_lib' needs pyg-lib; see https://github.com/pyg-team/pyg-lib")
+        raise ValueError(
+            "back-end 'pyg_lib' needs pyg-lib; see https://github.com/pyg-team/pyg-lib"
+        )
     before, _forced = _forced, name
     try:
         yield
