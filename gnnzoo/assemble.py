@@ -39,7 +39,7 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     if samples and getattr(encoder_type, "fits_one_graph", False):
         raise ConfigError(
             f"{encoder_type.__name__} has weights for each node of one graph and cannot be trained "
-            "on sampled parts of it; batching=null trains on the whole graph"
+            "on sampled parts of it; batching=full trains on the whole graph"
         )
     known = {name: getattr(data, name) for name in getattr(encoder_type, "needs", ())}
     known |= {"in_channels": data.x.size(-1), "out_channels": head.width}

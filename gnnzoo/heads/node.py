@@ -1,6 +1,6 @@
 """Node classification: the encoder's output are the class scores."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,11 @@ class NodeHead(nn.Module):
         super().__init__()
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+        if isinstance(batching, Mapping):
+            raise ValueError(
+                f"head.batching={dict(batching)} does not say what makes the batches; "
+                "batching=neighbors does"
+            )
         self.num_classes = task.num_classes
         self.label_smoothing = label_smoothing
         self.metrics = {name: node_metric(name) for name in dict.fromkeys([task.metric, *metrics])}
