@@ -135,10 +135,11 @@ def test_an_epoch_reports_the_mean_loss_of_its_batches():
     assert fit.curve[0]["loss"] == pytest.approx(fit.curve[0]["train_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("model", ["sage", "gcn", "gat", "gcnii", "dagnn", "mlp"])
+@pytest.mark.parametrize("model", ["sage", "gcn", "dagnn"])
 def test_runs_from_its_settings_file_and_repeats_exactly(model, workspace, toy_graph):
-    first = toy_run(toy_graph, f"model={model}", "run_dir=first")
-    second = toy_run(toy_graph, f"model={model}", "run_dir=second")
+    overrides = (f"model={model}", "trainer.epochs=2")
+    first = toy_run(toy_graph, *overrides, "run_dir=first")
+    second = toy_run(toy_graph, *overrides, "run_dir=second")
     assert_same(final(first.run_dir), final(second.run_dir))
 
 

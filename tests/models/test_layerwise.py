@@ -14,7 +14,11 @@ from gnnzoo.ops import Graph, SparseFeatures
 from gnnzoo.registry import create_model, list_models
 from tests.reference.graphs import kinds, random_edges
 
-SETTINGS = {"gatedgcn": {"edge_features": "ones"}, "linkx": {"num_nodes": 40}}
+SETTINGS = {
+    "gatedgcn": {"edge_features": "ones"},
+    "gcnii": {"num_layers": 4},
+    "linkx": {"num_nodes": 40},
+}
 TINY = 2e-4  # MiB: a few rows
 NAMES = list_models()
 OPTIONS = {
@@ -63,16 +67,16 @@ def test_options_do_not_matter(name, settings):
 @pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("name", ["gcn", "sage", "gat", "gin", "gcnii"])
 def test_awkward_graphs_do_not_matter(name, kind):
-    same_numbers(create_model(name, 12, 3), graph_data(*kinds()[kind]))
+    same_numbers(create_model(name, 12, 3, **SETTINGS.get(name, {})), graph_data(*kinds()[kind]))
 
 
 @pytest.mark.parametrize("name", ["gcn", "sage", "gat", "gin", "gcnii"])
 def test_repeated_and_weighted_edges_keep_their_meaning(name):
     edge_index = random_edges(30, 100).repeat_interleave(2, dim=1)
     data = graph_data(edge_index, 30)
-    same_numbers(create_model(name, 12, 3), data)
+    same_numbers(create_model(name, 12, 3, **SETTINGS.get(name, {})), data)
     data.edge_weight = torch.rand(edge_index.size(1))
-    same_numbers(create_model(name, 12, 3), data)
+    same_numbers(create_model(name, 12, 3, **SETTINGS.get(name, {})), data)
 
 
 def test_blocks_are_really_used_and_their_number_follows_from_the_memory(monkeypatch):
