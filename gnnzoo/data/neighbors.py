@@ -28,7 +28,8 @@ class NeighborBatches:
 
     Args:
         num_neighbors: Most neighbours per node, for each hop; -1 for all. One number per layer of
-            the encoder lets every layer see its neighbours.
+            the encoder lets every layer see its neighbours; one more gives the outermost nodes
+            degrees, which the normalisation of GCN and GCNII reads.
         batch_size: Most training nodes per batch.
         memory_mib: Working memory in MiB of validation and test, which see the whole graph and run
             layer by layer, see `gnnzoo.models.encode_layerwise`.
