@@ -8,6 +8,7 @@ from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.heterophilous import heterophilous
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
+from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
 from gnnzoo.data.pickles import UnsafePickleError
@@ -25,6 +26,7 @@ __all__ = [
     "GraphFileError",
     "MissingDataError",
     "NamedSplit",
+    "NeighborBatches",
     "NodeTask",
     "RandomPerClass",
     "RandomShares",

@@ -86,6 +86,7 @@ class LINKX(Chain):
 
     reads_sparse_features = True
     needs = ("num_nodes",)
+    fits_one_graph = True
 
     def __init__(
         self,

@@ -48,6 +48,8 @@ class GATConv(PyGGATConv):
         ValueError: If a weight is negative or not finite, or shapes or devices do not fit.
     """
 
+    reach = 1  # hops that one call looks
+
     def __init__(
         self,
         in_channels: int,

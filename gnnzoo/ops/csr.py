@@ -106,6 +106,15 @@ class CSR:
         """``[num_rows]``: entries in each row."""
         return self.rowptr[1:] - self.rowptr[:-1]
 
+    def select_rows(self, rows: Tensor) -> "tuple[CSR, Tensor]":
+        """The pattern of the given rows, in their order, and which entries of this one it holds.
+
+        Shapes:
+            rows: ``[num_chosen]``, int64.
+        """
+        entries, owner = row_entries(self.rowptr, rows)
+        return CSR.from_sorted(owner, self.col[entries], rows.numel(), self.num_cols), entries
+
     def transposed(self) -> "tuple[CSR, Tensor]":
         """The transposed pattern and ``perm``, with ``values_of_transpose = values[perm]``.
 
@@ -182,6 +191,23 @@ class CSR:
 
     def __repr__(self) -> str:
         return f"CSR({self.num_rows} x {self.num_cols}, {self.num_entries} entries)"
+
+
+def row_entries(rowptr: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """All entries of the given rows, row by row.
+
+    Shapes:
+        rowptr: ``[num_rows + 1]``, integer.
+        rows: ``[num_chosen]``, int64.
+        returns: entries ``[num_entries]``, int64; and for each of them the position of its row in
+            `rows`, ``[num_entries]``, int64.
+    """
+    starts = rowptr[rows].long()
+    counts = rowptr[rows + 1].long() - starts
+    positions = torch.arange(rows.numel(), device=rows.device)
+    owner = positions.repeat_interleave(counts)
+    before = counts.cumsum(0) - counts  # entries of earlier chosen rows
+    return torch.arange(owner.numel(), device=rows.device) + (starts - before)[owner], owner
 
 
 def index_dtype(*sizes: int) -> torch.dtype:
