@@ -185,6 +185,13 @@ def tune(
     space: Annotated[str, typer.Option(help="a file of conf/search, or a .yaml of your own")],
     trials: Annotated[int, typer.Option(help="settings to try")] = 60,
     seeds: Annotated[str, typer.Option(help="seeds of a trial")] = "1000,1001,1002",
+    final: Annotated[
+        int, typer.Option(min=0, help="best trials that meet again on --final-seeds")
+    ] = 0,
+    final_seeds: Annotated[str, typer.Option(help="seeds of the second stage")] = "1000-1009",
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="begin no new trial after so many minutes")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="runs side by side; default: all cores")
     ] = None,
@@ -193,14 +200,29 @@ def tune(
     from gnnzoo import tune as tuning
     from gnnzoo.tables import default_jobs
 
-    try:
-        numbers = tuple(int(seed) for seed in seeds.split(","))
-    except ValueError:
-        raise ValueError(f"--seeds must be numbers like 1000,1001, got {seeds!r}") from None
-    search = tuning.Search(tuple(overrides), tuning.load_space(space), trials, numbers)
+    search = tuning.Search(
+        tuple(overrides),
+        tuning.load_space(space),
+        trials,
+        _numbers("--seeds", seeds),
+        final,
+        _numbers("--final-seeds", final_seeds),
+    )
     with _resumable():
-        path = tuning.tune(search, jobs or default_jobs())
+        path = tuning.tune(search, jobs or default_jobs(), minutes)
     typer.echo(f"{path.read_text(encoding='utf-8')}\n{path}")
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    """The seeds in ``1000,1001`` or ``1000-1009``."""
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise ValueError(f"{option} must be like 1000,1001 or 1000-1009, got {text!r}") from None
+    return tuple(dict.fromkeys(numbers))
 
 
 @app.command()
