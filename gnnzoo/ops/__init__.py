@@ -1,6 +1,7 @@
 """Sparse operations on PyTorch: one operation per file, its back-ends side by side."""
 
 from gnnzoo.ops import backends
+from gnnzoo.ops.attention import attend
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
@@ -15,6 +16,7 @@ __all__ = [
     "SparseFeatures",
     "SparseMatrix",
     "as_graph",
+    "attend",
     "backends",
     "gated_hops",
     "segment_max",
