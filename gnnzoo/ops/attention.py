@@ -1,15 +1,17 @@
 r"""Softmax over each row of a pattern and the weighted sum it stands for, as one operator.
 
 .. math::
-    l_{ij} = \mathrm{LeakyReLU}(t_i + s_j), \quad p_{ij} = w_{ij} e^{l_{ij} - \max_j l_{ij}},
-    \quad Z_i = \sum_j p_{ij}, \quad o_i = Z_i^{-1} \sum_j m_{ij}\, p_{ij}\, x_j
+    l_{ij} = \mathrm{LeakyReLU}(t_i + s_j), \quad
+    a_{ij} = \frac{w_{ij} e^{l_{ij}}}{\sum_k w_{ik} e^{l_{ik}}}, \quad
+    o_i = \sum_j m_{ij}\, a_{ij}\, x_j
 
-Backward, with :math:`g_i = Z_i^{-1}\, \partial L / \partial o_i`:
+Backward, with the gradients :math:`g_i` to :math:`o_i`:
 
 .. math::
-    \partial L / \partial p_{ij} = m_{ij} \langle g_i, x_j \rangle - \langle g_i, o_i \rangle
+    \partial L / \partial l_{ij}
+    = a_{ij} (m_{ij} \langle g_i, x_j \rangle - \langle g_i, o_i \rangle)
 
-so the sum over a row that every softmax needs backwards is a dot product of two rows of the result,
+so the sum over a row that every softmax needs backwards is a dot product with a row of the result,
 with dropout (the factors m) or without.
 """
 
@@ -93,26 +95,29 @@ def _attend(
     col_t: Tensor | None,
     perm: Tensor | None,
     negative_slope: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The result; and for the backward pass the exponentials, which logits are positive, 1 / Z."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The result; and for the backward pass t_i + s_j and a_ij without its factor w_ij."""
     logits = source.index_select(0, col).add_(target.index_select(0, row))
-    positive = logits > 0
-    share = F.leaky_relu_(logits, negative_slope)
+    share = F.leaky_relu(logits, negative_slope)
     peak = torch.segment_reduce(share, "max", offsets=rowptr, unsafe=True)
-    share = share.sub_(peak.index_select(0, row)).exp_()
-    attention = share if weight is None else share * weight
-    total = _row_sums(attention, rowptr, col, x.size(0))
-    scale = torch.where(total > 0, total, 1.0).reciprocal_()
-    attention = attention if factor is None else attention * factor
+    share.sub_(peak.index_select(0, row)).exp_()
+    total = _row_sums(share if weight is None else share * weight, rowptr, col, x.size(0))
+    share.mul_(torch.where(total > 0, total, 1.0).reciprocal_().index_select(0, row))
+    attention = _product(share, weight, factor)
     out = multiply(x, attention, rowptr, col, x.new_empty(total.numel(), x.size(1)))
-    return out.mul_(scale.unsqueeze(1)), share, positive, scale
+    return out, logits, share
+
+
+def _product(share: Tensor, *factors: Tensor | None) -> Tensor:
+    for factor in factors:
+        share = share if factor is None else share * factor
+    return share
 
 
 @_attend.register_fake
 def _(x, source, target, weight, factor, rowptr, col, row, rowptr_t, col_t, perm, negative_slope):
-    share = x.new_empty(col.numel())
-    out = x.new_empty(target.numel(), x.size(1))
-    return out, share, torch.empty_like(share, dtype=torch.bool), torch.empty_like(target)
+    logits = x.new_empty(col.numel())
+    return x.new_empty(target.numel(), x.size(1)), logits, torch.empty_like(logits)
 
 
 @torch.library.custom_op("gnnzoo::attend_backward", mutates_args=())
@@ -128,34 +133,34 @@ def _attend_backward(
     col_t: Tensor,
     perm: Tensor,
     out: Tensor,
+    logits: Tensor,
     share: Tensor,
-    positive: Tensor,
-    scale: Tensor,
     negative_slope: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients to x, source, target and the weights (empty where there are none)."""
-    num_rows = grad.size(0)
-    grad = grad * scale.unsqueeze(1)
+    num_rows, num_cols = grad.size(0), x.size(0)
     inner = edge_dot(grad, x, rowptr, col, row)
     inner = inner if factor is None else inner.mul_(factor)
-    inner.sub_((grad * out).sum(1).index_select(0, row)).mul_(share)
-    logits = inner if weight is None else inner * weight
-    logits = torch.where(positive, logits, logits * negative_slope)
-    attention = share if weight is None else share * weight
-    attention = attention if factor is None else attention * factor
-    grad_x = multiply(grad, attention.index_select(0, perm), rowptr_t, col_t, torch.empty_like(x))
-    source = _row_sums(logits.index_select(0, perm), rowptr_t, col_t, num_rows)
-    target = _row_sums(logits, rowptr, col, x.size(0))
-    return grad_x, source, target, inner.new_empty(0) if weight is None else inner
+    from_row = torch.mv(grad * out, grad.new_ones(grad.size(1)))  # faster than a sum of few columns
+    inner.sub_(from_row.index_select(0, row)).mul_(share)
+    grad_weight = inner.new_empty(0) if weight is None else inner
+    inner = _product(inner, weight)
+    inner = torch.ops.aten.leaky_relu_backward(inner, logits, negative_slope, False)
+    target = _row_sums(inner, rowptr, col, num_cols)
+    source = _row_sums(inner.index_select(0, perm), rowptr_t, col_t, num_rows)
+    attention = _product(share, weight, factor).index_select(0, perm)
+    grad_x = multiply(grad, attention, rowptr_t, col_t, torch.empty_like(x))
+    return grad_x, source, target, grad_weight
 
 
 @_attend_backward.register_fake
 def _(
-    grad, x, weight, factor, rowptr, col, row, rowptr_t, col_t, perm, out, share, positive, scale,
+    grad, x, weight, factor, rowptr, col, row, rowptr_t, col_t, perm, out, logits, share,
     negative_slope,
 ):  # fmt: skip
-    source, target = x.new_empty(x.size(0)), torch.empty_like(scale)
-    return torch.empty_like(x), source, target, share.new_empty(0 if weight is None else len(share))
+    source, target = x.new_empty(x.size(0)), x.new_empty(grad.size(0))
+    grad_weight = share.new_empty(0 if weight is None else share.numel())
+    return torch.empty_like(x), source, target, grad_weight
 
 
 def _save(ctx, inputs, output) -> None:
