@@ -22,6 +22,8 @@ from torch.nn import functional as F
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.spmm import compute_dtype, edge_dot, multiply, refuse_double_backward
 
+CLOSE = 30.0  # exp(-30) is far from the smallest number of float32
+
 
 def attend(
     csr: CSR,
@@ -99,13 +101,26 @@ def _attend(
     """The result; and for the backward pass t_i + s_j and a_ij without its factor w_ij."""
     logits = source.index_select(0, col).add_(target.index_select(0, row))
     share = F.leaky_relu(logits, negative_slope)
-    peak = torch.segment_reduce(share, "max", offsets=rowptr, unsafe=True)
-    share.sub_(peak.index_select(0, row)).exp_()
+    share.sub_(_shift(share, rowptr, row)).exp_()
     total = _row_sums(share if weight is None else share * weight, rowptr, col, x.size(0))
     share.mul_(torch.where(total > 0, total, 1.0).reciprocal_().index_select(0, row))
     attention = _product(share, weight, factor)
     out = multiply(x, attention, rowptr, col, x.new_empty(total.numel(), x.size(1)))
     return out, logits, share
+
+
+def _shift(logits: Tensor, rowptr: Tensor, row: Tensor) -> Tensor:
+    """What is taken off the logits so that no exponential overflows and no row of them vanishes.
+
+    Softmax does not mind which constant. Where all logits are close, one does for every row; on
+    other devices than a CPU finding that out would wait for the device.
+    """
+    if logits.device.type == "cpu" and logits.numel():
+        low, high = logits.aminmax()
+        if high - low <= CLOSE:
+            return high
+    peak = torch.segment_reduce(logits, "max", offsets=rowptr, unsafe=True)
+    return peak.index_select(0, row)
 
 
 def _product(share: Tensor, *factors: Tensor | None) -> Tensor:

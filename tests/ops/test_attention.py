@@ -73,6 +73,19 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(lambda *a: attend(csr, *a, factor), leaves)
 
 
+def test_logits_far_apart_are_shifted_row_by_row():
+    csr = rectangle()
+    x, source, target, weight, factor = operands(csr)
+    with torch.no_grad():
+        target.mul_(1000)
+    out = attend(csr, x, source, target, weight, factor)
+    near = attend(csr, x, source, target.sign() * 10, weight, factor)
+    torch.testing.assert_close(out, near)  # a shift of a row changes nothing while signs stay
+    assert torch.autograd.gradcheck(
+        lambda *a: attend(csr, *a, factor), (x, source, target, weight), atol=1e-4
+    )
+
+
 def test_a_row_of_zero_weights_is_zero_and_so_are_its_gradients():
     csr = rectangle()
     x, source, target, weight, _ = operands(csr)
