@@ -88,8 +88,9 @@ class GATConv(PyGGATConv):
         source, target = self._scores(h)
         rows = h.view(-1, self.out_channels)  # [num_nodes * heads, out_channels]
         out = attend(csr, rows, source, target, weight, factor, self.negative_slope)
-        out = restore_dtype(out, h).view(-1, self.heads, self.out_channels)
-        out = out.flatten(1) if self.concat else out.mean(dim=1)
+        out = restore_dtype(out, h).view(-1, self.heads * self.out_channels)
+        if not self.concat and self.heads > 1:
+            out = out.view(-1, self.heads, self.out_channels).mean(dim=1)
         return out if self.bias is None else out + self.bias
 
     def _scores(self, h: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gnnzoo.ops import backends
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.spmm import compute_dtype, edge_dot, multiply, refuse_double_backward
 
@@ -78,9 +79,13 @@ def attend(
 
 
 def _row_sums(values: Tensor, rowptr: Tensor, col: Tensor, num_cols: int) -> Tensor:
-    """``[num_rows]``: a product with ones, which is faster than any reduction by segments."""
-    out = values.new_empty(rowptr.numel() - 1, 1)
-    return multiply(values.new_ones(num_cols, 1), values, rowptr, col, out).squeeze(1)
+    """``[num_rows]``: a product with ones, which is faster than a reduction by segments."""
+    ones, shape = values.new_ones(num_cols), (rowptr.numel() - 1, num_cols)
+    if backends.choose("spmm", values.device) == "csr" and values.numel():
+        matrix = torch.sparse_csr_tensor(rowptr, col, values, shape, check_invariants=False)
+        return torch.mv(matrix, ones)  # twice as fast as a product of width 1
+    out = values.new_empty(shape[0], 1)
+    return multiply(ones.unsqueeze(1), values, rowptr, col, out).squeeze(1)
 
 
 @torch.library.custom_op("gnnzoo::attend", mutates_args=())
