@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from gnnzoo.ops import backends
 from gnnzoo.ops.csr import CSR
-from gnnzoo.ops.spmm import compute_dtype, edge_dot, multiply, refuse_double_backward
+from gnnzoo.ops.operator import Operator, refuse_double_backward
+from gnnzoo.ops.spmm import compute_dtype, edge_dot, multiply
 
 CLOSE = 30.0  # exp(-30) is far from the smallest number of float32
 
@@ -88,8 +89,7 @@ def _row_sums(values: Tensor, rowptr: Tensor, col: Tensor, num_cols: int) -> Ten
     return multiply(ones.unsqueeze(1), values, rowptr, col, out).squeeze(1)
 
 
-@torch.library.custom_op("gnnzoo::attend", mutates_args=())
-def _attend(
+def _forward(
     x: Tensor,
     source: Tensor,
     target: Tensor,
@@ -134,14 +134,14 @@ def _product(share: Tensor, *factors: Tensor | None) -> Tensor:
     return share
 
 
-@_attend.register_fake
-def _(x, source, target, weight, factor, rowptr, col, row, rowptr_t, col_t, perm, negative_slope):
+def _fake(
+    x, source, target, weight, factor, rowptr, col, row, rowptr_t, col_t, perm, negative_slope
+):
     logits = x.new_empty(col.numel())
     return x.new_empty(target.numel(), x.size(1)), logits, torch.empty_like(logits)
 
 
-@torch.library.custom_op("gnnzoo::attend_backward", mutates_args=())
-def _attend_backward(
+def _gradients(
     grad: Tensor,
     x: Tensor,
     weight: Tensor | None,
@@ -173,8 +173,7 @@ def _attend_backward(
     return grad_x, source, target, grad_weight
 
 
-@_attend_backward.register_fake
-def _(
+def _fake_gradients(
     grad, x, weight, factor, rowptr, col, row, rowptr_t, col_t, perm, out, logits, share,
     negative_slope,
 ):  # fmt: skip
@@ -200,5 +199,7 @@ def _backward(ctx, grad, *_):
     return grad_x, source, target, weight if ctx.has_weight else None, *[None] * 8
 
 
-_attend.register_autograd(_backward, setup_context=_save)
-_attend_backward.register_autograd(refuse_double_backward)
+_attend = Operator("gnnzoo::attend", _forward, _fake, _backward, _save)
+_attend_backward = Operator(
+    "gnnzoo::attend_backward", _gradients, _fake_gradients, refuse_double_backward
+)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from gnnzoo.ops import backends
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.operator import Operator, refuse_double_backward
 
 CHUNK_ELEMENTS = 1 << 22  # floats per gathered block when values get a gradient the portable way
 VECTOR_BYTES = 32
@@ -142,8 +143,7 @@ def _whole_vectors(x: Tensor) -> Tensor:
     return F.pad(x, (0, lanes - left_over))
 
 
-@torch.library.custom_op("gnnzoo::spmm", mutates_args=())
-def _spmm(
+def _forward(
     x: Tensor,
     values: Tensor,
     rowptr: Tensor,
@@ -154,25 +154,6 @@ def _spmm(
     row: Tensor | None,
 ) -> Tensor:
     return multiply(x, values, rowptr, col, x.new_empty(rowptr.numel() - 1, x.size(1)))
-
-
-@_spmm.register_fake
-def _(x, values, rowptr, col, values_t, rowptr_t, col_t, row):
-    return x.new_empty(rowptr.numel() - 1, x.size(1))
-
-
-@torch.library.custom_op("gnnzoo::edge_dot", mutates_args=())
-def _edge_dot(left: Tensor, right: Tensor, rowptr: Tensor, col: Tensor, row: Tensor) -> Tensor:
-    return edge_dot(left, right, rowptr, col, row)
-
-
-@_edge_dot.register_fake
-def _(left, right, rowptr, col, row):
-    return left.new_empty(col.numel())
-
-
-def refuse_double_backward(*_: object) -> None:
-    raise RuntimeError("gnnzoo's sparse products have no second derivative (create_graph=True)")
 
 
 def _save(ctx, inputs, output) -> None:
@@ -190,16 +171,26 @@ def _backward(ctx, grad):
     return grad_x, grad_values, None, None, None, None, None, None
 
 
-@torch.library.custom_op("gnnzoo::spmm_backward", mutates_args=())
-def _spmm_backward(grad: Tensor, values: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
+def _transposed(grad: Tensor, values: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
     return multiply(grad, values, rowptr, col, grad.new_empty(rowptr.numel() - 1, grad.size(1)))
 
 
-@_spmm_backward.register_fake
-def _(grad, values, rowptr, col):
-    return grad.new_empty(rowptr.numel() - 1, grad.size(1))
-
-
-_spmm.register_autograd(_backward, setup_context=_save)
-_spmm_backward.register_autograd(refuse_double_backward)
-_edge_dot.register_autograd(refuse_double_backward)
+_spmm = Operator(
+    "gnnzoo::spmm",
+    _forward,
+    lambda x, values, rowptr, *_: x.new_empty(rowptr.numel() - 1, x.size(1)),
+    _backward,
+    _save,
+)
+_spmm_backward = Operator(
+    "gnnzoo::spmm_backward",
+    _transposed,
+    lambda grad, values, rowptr, col: grad.new_empty(rowptr.numel() - 1, grad.size(1)),
+    refuse_double_backward,
+)
+_edge_dot = Operator(
+    "gnnzoo::edge_dot",
+    edge_dot,
+    lambda left, right, rowptr, col, row: left.new_empty(col.numel()),
+    refuse_double_backward,
+)

@@ -110,7 +110,7 @@ def test_heads_are_separate_graphs():
 
 
 class Sizes(TorchDispatchMode):
-    """Notes the number of elements of every tensor that comes out of an operation."""
+    """Notes the number of elements of every dense tensor that comes out of an operation."""
 
     def __init__(self):
         super().__init__()
@@ -119,7 +119,7 @@ class Sizes(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for tensor in out if isinstance(out, tuple | list) else [out]:
-            if isinstance(tensor, torch.Tensor):
+            if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided:
                 self.found.append(tensor.numel())
         return out
 
