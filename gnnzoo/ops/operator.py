@@ -35,12 +35,17 @@ class Operator:
         self.registered = torch.library.custom_op(name, function, mutates_args=())
         self.registered.register_fake(fake)
         self.registered.register_autograd(backward, setup_context=save)
-        parts = {"forward": function, "setup_context": save or _nothing, "backward": backward}
-        self._eager = type(
-            name.rpartition(":")[2],
-            (torch.autograd.Function,),
-            {key: staticmethod(part) for key, part in parts.items()},
-        )
+
+        class Eager(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, *args: Any) -> Any:
+                output = function(*args)
+                if save is not None:
+                    save(ctx, args, output)
+                return output
+
+        Eager.backward = staticmethod(backward)
+        self._eager = Eager
 
     def __call__(self, *args: Any) -> Any:
         # While a graph is traced tensors are of other types, also where nothing says so.
@@ -49,10 +54,6 @@ class Operator:
         if not torch.is_grad_enabled():
             return self.function(*args)
         return self._eager.apply(*args)
-
-
-def _nothing(ctx: Any, inputs: Any, output: Any) -> None:
-    pass
 
 
 def refuse_double_backward(*_: object) -> None:
