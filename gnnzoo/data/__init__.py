@@ -15,7 +15,12 @@ from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
 from gnnzoo.data.telegram import telegram
-from gnnzoo.data.transforms import CSRGraph, RowNormalizeFeatures, SparsifyFeatures
+from gnnzoo.data.transforms import (
+    CSRGraph,
+    RowNormalizeFeatures,
+    SmoothFeatures,
+    SparsifyFeatures,
+)
 from gnnzoo.data.wikics import wikics
 
 __all__ = [
@@ -31,6 +36,7 @@ __all__ = [
     "RandomPerClass",
     "RandomShares",
     "RowNormalizeFeatures",
+    "SmoothFeatures",
     "SparsifyFeatures",
     "UnknownDatasetError",
     "UnsafePickleError",

@@ -1,6 +1,7 @@
 """Sparse operations on PyTorch: one operation per file, its back-ends side by side."""
 
 from gnnzoo.ops import backends
+from gnnzoo.ops.attention import attend
 from gnnzoo.ops.block import Block
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
@@ -18,6 +19,7 @@ __all__ = [
     "SparseFeatures",
     "SparseMatrix",
     "as_graph",
+    "attend",
     "backends",
     "gated_hops",
     "sample_rows",

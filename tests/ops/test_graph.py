@@ -186,12 +186,15 @@ def test_pattern_of_a_rectangle_transposes_there_and_back():
     assert repr(csr) == "CSR(3 x 5, 3 entries)"
 
 
-def test_copies_of_a_pattern_stand_on_the_diagonal():
+def test_interleaved_heads_are_disjoint_copies_of_a_pattern():
     csr, _ = CSR.from_coo(torch.tensor([0, 1, 1]), torch.tensor([2, 0, 1]), 2, 3)
-    copies = csr.copies(3)
-    assert copies.shape == (6, 9)
-    one = SparseMatrix(csr, torch.ones(3)).to_dense()
-    want = torch.block_diag(one, one, one)
-    assert torch.equal(SparseMatrix(copies, torch.ones(9)).to_dense(), want)
-    assert csr.copies(3) is copies
-    assert csr.copies(1) is csr
+    heads, entry = csr.interleaved(3)
+    assert heads.shape == (6, 9)
+    values = torch.tensor([1.0, 2.0, 3.0])
+    want = torch.kron(SparseMatrix(csr, values).to_dense(), torch.eye(3))
+    assert torch.equal(SparseMatrix(heads, values[entry]).to_dense(), want)
+    again, _ = CSR.from_coo(heads.row, heads.col, 6, 9)
+    assert torch.equal(again.col, heads.col)
+    assert torch.equal(again.rowptr, heads.rowptr)
+    assert csr.interleaved(3)[0] is heads
+    assert csr.interleaved(1)[0] is csr
