@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.operator import Operator, refuse_double_backward
 from gnnzoo.ops.spare import large_empty
 from gnnzoo.ops.spmm import (
     check_operand,
     compute_dtype,
     edge_dot,
     multiply,
-    refuse_double_backward,
     restore_dtype,
 )
 
@@ -130,8 +130,7 @@ def _kept_hops(z: Tensor, num_hops: int, memory: str) -> tuple[tuple[int, ...], 
     return (count, *z.shape), torch.bfloat16 if memory == "store_half" else z.dtype
 
 
-@torch.library.custom_op("gnnzoo::gated_hops", mutates_args=())
-def _gated_hops(
+def _forward(
     z: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -165,15 +164,13 @@ def _gated_hops(
     return out, gates, kept
 
 
-@_gated_hops.register_fake
-def _(z, weight, bias, values, rowptr, col, values_t, rowptr_t, col_t, row, num_hops, memory):
+def _fake(z, weight, bias, values, rowptr, col, values_t, rowptr_t, col_t, row, num_hops, memory):
     gates = z.new_empty(num_hops + 1, z.size(0))
     shape, dtype = _kept_hops(z, num_hops, memory)
     return torch.empty_like(z), gates, z.new_empty(shape, dtype=dtype)
 
 
-@torch.library.custom_op("gnnzoo::gated_hops_backward", mutates_args=())
-def _gated_hops_backward(
+def _gradients(
     grad: Tensor,
     grad_gates: Tensor | None,
     z: Tensor,
@@ -254,8 +251,7 @@ def _descending(z: Tensor, adjacency: _Adjacency, num_hops: int) -> Iterator[Ten
             yield hops.pop()
 
 
-@_gated_hops_backward.register_fake
-def _(
+def _fake_gradients(
     grad, grad_gates, z, weight, gates, kept, values, rowptr, col, values_t, rowptr_t, col_t, row,
     num_hops, memory, needs_values,
 ):  # fmt: skip
@@ -291,5 +287,7 @@ def _backward(ctx, grad, grad_gates, _):
     )
 
 
-_gated_hops.register_autograd(_backward, setup_context=_save)
-_gated_hops_backward.register_autograd(refuse_double_backward)
+_gated_hops = Operator("gnnzoo::gated_hops", _forward, _fake, _backward, _save)
+_gated_hops_backward = Operator(
+    "gnnzoo::gated_hops_backward", _gradients, _fake_gradients, refuse_double_backward
+)
