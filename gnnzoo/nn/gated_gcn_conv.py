@@ -72,7 +72,7 @@ class GatedGCNConv(nn.Module):
         """The same for edges in the order of the graph's entries, as several layers share it.
 
         Shapes:
-            edge_attr: ``[graph.num_edges, edge_channels]``.
+            edge_attr: ``[graph.num_edges, edge_channels]``; or one row, which all edges share.
             weight: ``[graph.num_edges, 1]``, optional.
             returns: z ``[num_nodes, out_channels]`` and q ``[graph.num_edges, out_channels]``.
         """
@@ -84,7 +84,8 @@ class GatedGCNConv(nn.Module):
                 f"layer was built for {self.edge_channels}"
             )
         csr = graph.csr
-        q = self.lin_edge(edge_attr) + self.lin_source(x).index_select(0, csr.col)
+        own = self.lin_edge(edge_attr)  # [num_edges or 1, out_channels]
+        q = self.lin_source(x).index_select(0, csr.col) + own
         q = q + self.lin_target(x).index_select(0, csr.row)  # [num_edges, out_channels]
         gate = q.sigmoid() if weight is None else q.sigmoid() * weight
         value = self.lin_value(x).index_select(0, csr.col)
