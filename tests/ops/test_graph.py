@@ -186,6 +186,21 @@ def test_pattern_of_a_rectangle_transposes_there_and_back():
     assert repr(csr) == "CSR(3 x 5, 3 entries)"
 
 
+@pytest.mark.parametrize("kind", kinds())
+def test_incidence_sums_over_edges_and_hands_ends_out(kind):
+    edge_index, n = kinds()[kind]
+    graph = Graph.from_edge_index(edge_index.repeat(1, 2), n)
+    x, e = torch.randn(n), torch.randn(graph.num_edges)
+    for end, ids in zip(("source", "target"), graph.edge_index, strict=True):
+        matrix = graph.incidence(end)
+        assert matrix.shape == (n, graph.num_edges)
+        torch.testing.assert_close(matrix.to_dense() @ e, torch.zeros(n).index_add(0, ids, e))
+        torch.testing.assert_close(matrix.transposed().to_dense() @ x, x[ids])
+        assert graph.incidence(end) is matrix
+    with pytest.raises(ValueError, match="end must be 'source' or 'target', got 'both'"):
+        graph.incidence("both")
+
+
 def test_interleaved_heads_are_disjoint_copies_of_a_pattern():
     csr, _ = CSR.from_coo(torch.tensor([0, 1, 1]), torch.tensor([2, 0, 1]), 2, 3)
     heads, entry = csr.interleaved(3)
