@@ -32,9 +32,15 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     transforms = [build(node, trusted) for node in model.pop("transform", None) or []]
     encoder_type = resolve_target(model["_target_"], trusted)
     data = prepare(task.data, transforms, settings.features, encoder_type, device)
-    task = replace(task, data=data)
+    task = replace(task, data=data, transforms=tuple(transforms))
     hidden = replace(task, test_labels=task.test_labels.new_empty(0))
     head = build(settings.head, trusted, task=hidden).to(device)
+    samples = getattr(head, "batching", None) is not None
+    if samples and getattr(encoder_type, "fits_one_graph", False):
+        raise ConfigError(
+            f"{encoder_type.__name__} has weights for each node of one graph and cannot be trained "
+            "on sampled parts of it; batching=full trains on the whole graph"
+        )
     known = {name: getattr(data, name) for name in getattr(encoder_type, "needs", ())}
     known |= {"in_channels": data.x.size(-1), "out_channels": head.width}
     encoder = build(model, trusted, **known).to(device)

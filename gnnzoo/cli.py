@@ -159,20 +159,22 @@ def table(
     from gnnzoo import tables
     from gnnzoo.results import collect, load_table, to_rich
 
-    found = load_table(name)
+    blocks = load_table(name)
     identify = tables.identifier()
     failures = []
     if keep:
-        tables.refuse_installed(found)
+        tables.refuse_installed(blocks)
     if fill:
         with _resumable():
-            failures = tables.fill(found, identify, jobs or tables.default_jobs())
+            failures = tables.fill(blocks, identify, jobs or tables.default_jobs())
     if keep:
-        tables.keep(found, identify)
-    summaries = collect(found, identify, tables.known_records(found))
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width).print(to_rich(found, summaries))
-    for path in tables.write_files(found, summaries):
+        tables.keep(blocks, identify)
+    records = tables.known_records(blocks)
+    summaries = [collect(block, identify, records) for block in blocks]
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    for block, own in zip(blocks, summaries, strict=True):
+        console.print(to_rich(block, own))
+    for path in tables.write_files(blocks, summaries):
         typer.echo(path)
     for failure in failures:
         typer.echo(f"failed: {failure}", err=True)

@@ -41,12 +41,12 @@ def identifier() -> Identify:
     return lambda overrides: of(tuple(overrides))
 
 
-def known_records(table: Table) -> list[dict[str, Any]]:
+def known_records(blocks: list[Table]) -> list[dict[str, Any]]:
     """The committed records of a table and then those of the run store."""
-    return [*published_records(table), *RunStore(runs_root()).records()]
+    return [*published_records(blocks), *RunStore(runs_root()).records()]
 
 
-def fill(table: Table, identify: Identify, num_jobs: int) -> list[str]:
+def fill(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]:
     """Run every (cell, seed) that has no finished record; returns a line per failure.
 
     Jobs run side by side with one torch thread each. Every finished run is stored at once, so a
@@ -61,14 +61,16 @@ def fill(table: Table, identify: Identify, num_jobs: int) -> list[str]:
 
     if num_jobs < 1:
         raise ValueError(f"--jobs must be at least 1, got {num_jobs}")
-    waiting = missing(table, identify, known_records(table))
+    records = known_records(blocks)
+    places = (place for table in blocks for place in missing(table, identify, records))
+    waiting = {(*identify(cell.overrides), seed): (cell, seed) for cell, seed in places}.values()
     if not waiting:
         print("every cell is filled", file=sys.stderr)
         return []
     parallel = Parallel(n_jobs=num_jobs, backend="loky", return_as="generator_unordered")
     results = parallel(delayed(_run_cell)(cell.overrides, seed) for cell, seed in waiting)
     console = Console(stderr=True)
-    done = track(results, f"filling {table.name}", len(waiting), console=console)
+    done = track(results, f"filling {blocks[0].name}", len(waiting), console=console)
     return [failure for failure in done if failure]
 
 
@@ -86,44 +88,58 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def refuse_installed(table: Table) -> None:
+def refuse_installed(blocks: list[Table]) -> None:
     """Raise a ``ValueError`` if the table lies in the installed package, never to be written to."""
-    if shared_root().name == "_share" and shared_root() in table.path.parents:
-        raise ValueError(f"{table.path} is part of the installed package; --keep needs a checkout")
+    path = blocks[0].path
+    if shared_root().name == "_share" and shared_root() in path.parents:
+        raise ValueError(f"{path} is part of the installed package; --keep needs a checkout")
 
 
-def keep(table: Table, identify: Identify) -> None:
+def keep(blocks: list[Table], identify: Identify) -> None:
     """Commit to the numbers: records go beside ``table.yaml``, the table into the READMEs."""
-    extract(table, identify, known_records(table))
-    block = to_markdown(table, collect(table, identify, published_records(table)))
-    for page in (table.path.parent / "README.md", table.path.parents[2] / "README.md"):
-        marker = f"<!-- table:{table.name} -->"
-        if page.is_file() and marker in (text := page.read_text(encoding="utf-8")):
-            write_text(page, update_between_markers(text, table.name, block))
+    extract(blocks, identify, known_records(blocks))
+    text = markdown(blocks, identify, published_records(blocks))
+    name, folder = blocks[0].name, blocks[0].path.parent
+    for page in (folder / "README.md", folder.parents[1] / "README.md"):
+        marker = f"<!-- table:{name} -->"
+        if page.is_file() and marker in (old := page.read_text(encoding="utf-8")):
+            write_text(page, update_between_markers(old, name, text))
 
 
-def write_files(table: Table, summaries: list[Summary]) -> list[Path]:
+def markdown(blocks: list[Table], identify: Identify, records: list[dict[str, Any]]) -> str:
+    """All blocks as Markdown, one below the other."""
+    return "\n".join(to_markdown(table, collect(table, identify, records)) for table in blocks)
+
+
+def write_files(blocks: list[Table], summaries: list[list[Summary]]) -> list[Path]:
     """Write the table as Markdown and CSV and draw its mean curves, under the runs folder."""
-    folder = runs_root() / "tables" / table.name
-    write_text(folder / "table.md", to_markdown(table, summaries))
-    write_text(folder / "table.csv", to_csv(table, summaries))
-    written = [folder / "table.md", folder / "table.csv"]
+    written = []
+    for number, (table, own) in enumerate(zip(blocks, summaries, strict=True), start=1):
+        end = f"_{number}" if len(blocks) > 1 else ""
+        folder = runs_root() / "tables" / table.name
+        write_text(folder / f"table{end}.md", to_markdown(table, own))
+        write_text(folder / f"table{end}.csv", to_csv(table, own))
+        written += [folder / f"table{end}.md", folder / f"table{end}.csv"]
+        written += _draw_curves(table, own, folder, end)
+    return written
+
+
+def _draw_curves(table: Table, summaries: list[Summary], folder: Path, end: str) -> Iterable[Path]:
     for column in table.columns:
         own = [summary for summary in summaries if summary.cell.column == column.name]
         curves = {summary.cell.row: list(_curves(summary)) for summary in own}
         curves = {name: runs for name, runs in curves.items() if runs}
         if curves:
-            path = folder / f"curves_{column.name}.png"
+            path = folder / f"curves_{column.name}{end}.png"
             plot_comparison(
                 curves,
                 path,
                 title=column.title,
-                column=f"val_{table.metric}",
-                label=f"validation {table.metric}",
+                column=f"val_{column.metric}",
+                label=f"validation {column.metric}",
                 in_percent=table.unit == "percent",
             )
-            written.append(path)
-    return written
+            yield path
 
 
 def _curves(summary: Summary) -> Iterable[list[dict[str, float | None]]]:

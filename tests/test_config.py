@@ -23,7 +23,7 @@ def options(group: str) -> list[str]:
     return sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
 
 
-GROUPS = ("dataset", "head", "launcher", "model", "protocol", "trainer")
+GROUPS = ("batching", "dataset", "experiment", "head", "launcher", "model", "protocol", "trainer")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -227,10 +228,12 @@ def command(path: Path, run_dir: Path, epochs: int = 600) -> list[str]:
     ]  # fmt: skip
 
 
-def start(path: Path, run_dir: Path, epochs: int = 600) -> subprocess.Popen:
+def start(
+    path: Path, run_dir: Path, epochs: int = 600, extra: Iterable[str] = ()
+) -> subprocess.Popen:
     """Start a run and wait for its first checkpoint."""
     process = subprocess.Popen(
-        command(path, run_dir, epochs),
+        [*command(path, run_dir, epochs), *extra],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -10,7 +10,8 @@ import pytest
 
 from gnnzoo.config import compose
 from gnnzoo.identity import Identity
-from gnnzoo.results import collect, load_table, published_records, to_markdown
+from gnnzoo.results import load_table, published_records
+from gnnzoo.tables import markdown
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 INSTALLS = ("make ", "pip install")  # tried by continuous integration itself and the wheel's test
@@ -84,13 +85,13 @@ def test_the_speed_ratios_shown_are_the_measured_ones(title, case, what):
 
 
 def test_the_table_shown_is_the_one_of_the_committed_records():
-    table = load_table("planetoid")
+    blocks = load_table("planetoid")
 
     def identify(overrides):
         identity = Identity.of(compose(overrides))
         return identity.cell_hash, identity.code_hash
 
-    rendered = to_markdown(table, collect(table, identify, published_records(table)))
+    rendered = markdown(blocks, identify, published_records(blocks))
     assert rendered.strip() in README
     assert "stale" not in rendered
     assert "| not run" not in rendered

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from gnnzoo.ops import spare
 from gnnzoo.train.memory import PeakMemory
 
 BURST_SECONDS = 0.02  # a contestant runs at least this long in each round
@@ -158,10 +159,11 @@ def peak_extra_mib(step: Callable[[], object], device: torch.device) -> float | 
 
 
 def _give_back_free_memory() -> None:
-    """Let the allocator return what it keeps for later, where it has a call for that (glibc).
+    """Let go of what is kept for later, by us and by the allocator where it has a call (glibc).
 
     Memory that an earlier contestant freed would otherwise serve the next one unseen.
     """
+    spare.release()
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):

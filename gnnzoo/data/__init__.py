@@ -8,13 +8,19 @@ from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.heterophilous import heterophilous
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
+from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
 from gnnzoo.data.telegram import telegram
-from gnnzoo.data.transforms import CSRGraph, RowNormalizeFeatures, SparsifyFeatures
+from gnnzoo.data.transforms import (
+    CSRGraph,
+    RowNormalizeFeatures,
+    SmoothFeatures,
+    SparsifyFeatures,
+)
 from gnnzoo.data.wikics import wikics
 
 __all__ = [
@@ -25,10 +31,12 @@ __all__ = [
     "GraphFileError",
     "MissingDataError",
     "NamedSplit",
+    "NeighborBatches",
     "NodeTask",
     "RandomPerClass",
     "RandomShares",
     "RowNormalizeFeatures",
+    "SmoothFeatures",
     "SparsifyFeatures",
     "UnknownDatasetError",
     "UnsafePickleError",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform
 
 from gnnzoo.data.dataset import GraphDataset, Masks
 from gnnzoo.data.splits import check_masks, random_per_class, random_shares, split_sha256
@@ -25,6 +26,8 @@ class NodeTask:
         split_number: Which fixed split, or the seed that drew a random one.
         split_sha256: Checksum of the three masks.
         metric: Metric to select on and to report.
+        transforms: What the model had computed on ``data``. A head that takes edges away computes
+            anew what ``reads_edges``.
     """
 
     data: Data
@@ -33,6 +36,7 @@ class NodeTask:
     split_number: int
     split_sha256: str
     metric: str
+    transforms: tuple[BaseTransform, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,14 @@ that takes edges away knows what to compute anew.
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, NormalizeFeatures
 
-from gnnzoo.ops import Graph, SparseFeatures
+from gnnzoo.ops import Graph, SparseFeatures, spmm
+from gnnzoo.ops.spmm import compute_dtype
+
+MAX_DENSITY = 0.1  # up to this share of nonzeros features are stored, and read, sparse
 
 
 class CSRGraph(BaseTransform):
@@ -51,7 +55,7 @@ class SparsifyFeatures(BaseTransform):
 
     reads_edges = False
 
-    def __init__(self, max_density: float = 0.1) -> None:
+    def __init__(self, max_density: float = MAX_DENSITY) -> None:
         if not 0.0 <= max_density <= 1.0:
             raise ValueError(f"max_density must be in [0, 1], got {max_density}")
         self.max_density = max_density
@@ -65,7 +69,53 @@ class SparsifyFeatures(BaseTransform):
     def _pays(self, x: Any) -> bool:
         if not isinstance(x, torch.Tensor) or x.layout != torch.strided or x.device.type != "cpu":
             return False
-        return int(x.count_nonzero()) <= self.max_density * x.numel()
+        return _density(x) <= self.max_density
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_density={self.max_density})"
+
+
+class SmoothFeatures(BaseTransform):
+    r"""Put features smoothed over the graph on the data as ``smoothed``: :math:`\hat A^K X`.
+
+    A linear map of them is all that is left of `SGC` in a training step. Mostly zero features are
+    left alone: smoothing fills the zeros in, and to map first and smooth the narrow result, as the
+    layer does without the field, takes fewer operations than to map what was filled in.
+
+    Args:
+        num_hops: Number of smoothing steps, K.
+
+    Raises:
+        ValueError: If ``num_hops`` is negative, or an edge weight is negative or not finite.
+    """
+
+    reads_edges = True
+
+    def __init__(self, num_hops: int) -> None:
+        if num_hops < 0:
+            raise ValueError(f"num_hops must be at least 0, got {num_hops}")
+        self.num_hops = num_hops
+
+    def forward(self, data: Data) -> Data:
+        if "smoothed" in data:  # of other edges, perhaps
+            del data.smoothed
+        if isinstance(data.x, torch.Tensor) and _density(data.x) > MAX_DENSITY:
+            data.smoothed = self._smooth(data)
+        return data
+
+    @torch.no_grad()
+    def _smooth(self, data: Data) -> Tensor:
+        h = data.x
+        graph = Graph.from_edge_index(data.edge_index, num_nodes=h.size(0))
+        matrix = graph.gcn_norm(data.edge_weight, dtype=compute_dtype(h))
+        for _ in range(self.num_hops):
+            h = spmm(matrix, h)
+        return h
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(num_hops={self.num_hops})"
+
+
+def _density(x: Tensor) -> float:
+    """Share of entries that differ from zero; 0 of nothing."""
+    return int(x.count_nonzero()) / max(x.numel(), 1)

@@ -1,6 +1,6 @@
 """Node classification: the encoder's output are the class scores."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gnnzoo.data import NodeTask
+from gnnzoo.data import NeighborBatches, NodeTask
+from gnnzoo.data.neighbors import SubgraphSampler
 from gnnzoo.heads.metrics import node_metric
-from gnnzoo.models import inputs
+from gnnzoo.models import encode_layerwise, inputs
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,35 @@ class NodeBatch:
 
 
 class NodeHead(nn.Module):
-    """Full-graph node classification with cross-entropy.
+    """Node classification with cross-entropy, on the whole graph or in mini-batches.
+
+    Validation and test always see the whole graph.
 
     Args:
         task: Graph, masks and labels, test labels hidden.
         metrics: Further metrics to record beside the protocol's.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
+        batching: How training cuts the graph into mini-batches; None trains on the whole graph.
 
     Shapes:
         h, the encoder's output: ``[num_nodes, num_classes]``.
     """
 
     def __init__(
-        self, task: NodeTask, metrics: Iterable[str] = (), label_smoothing: float = 0.0
+        self,
+        task: NodeTask,
+        metrics: Iterable[str] = (),
+        label_smoothing: float = 0.0,
+        batching: NeighborBatches | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+        if isinstance(batching, Mapping):
+            raise ValueError(
+                f"head.batching={dict(batching)} does not say what makes the batches; "
+                "batching=neighbors does"
+            )
         self.num_classes = task.num_classes
         self.label_smoothing = label_smoothing
         self.metrics = {name: node_metric(name) for name in dict.fromkeys([task.metric, *metrics])}
@@ -47,6 +60,9 @@ class NodeHead(nn.Module):
             split: self._batch(task.data, task.data[f"{split}_mask"]) for split in ("train", "val")
         }
         self._data = task.data
+        self.batching = batching
+        if batching is not None:
+            self._sampler = SubgraphSampler(task.data, batching.num_neighbors, task.transforms)
         self._test_nodes = task.data.test_mask.nonzero().squeeze(1)
 
     @staticmethod
@@ -65,8 +81,14 @@ class NodeHead(nn.Module):
         return dict.fromkeys(self.metrics, "max")
 
     def batches(self, split: str) -> Iterator[NodeBatch]:
-        """Batches of ``"train"`` or ``"val"``: one, the whole graph."""
-        yield self._batches[split]
+        """Batches of ``"train"`` or ``"val"``: one, the whole graph, or samples to train on."""
+        whole = self._batches[split]
+        if split != "train" or self.batching is None:
+            yield whole
+            return
+        for part, seeds in self.batching.epoch(self._sampler, whole.nodes):
+            rows = torch.arange(seeds.numel(), device=seeds.device)
+            yield NodeBatch(part, rows, self._data.y[seeds])
 
     def loss(self, h: Tensor, batch: NodeBatch) -> Tensor:
         """Mean cross-entropy over the batch's rows."""
@@ -75,9 +97,9 @@ class NodeHead(nn.Module):
     def evaluate(
         self, encoder: nn.Module, splits: Iterable[str] = ("val",)
     ) -> dict[str, dict[str, float]]:
-        """Loss and metrics per split; all splits share one forward pass."""
-        batches = [(split, batch) for split in splits for batch in self.batches(split)]
-        h = _forward(encoder, self._data)
+        """Loss and metrics per split; all splits share one pass over the whole graph."""
+        batches = [(split, self._batches[split]) for split in splits]
+        h = self._encoded(encoder)
         return {split: self._score(h[batch.nodes], batch.labels) for split, batch in batches}
 
     def test(self, encoder: nn.Module, labels: Tensor) -> dict[str, float]:
@@ -87,8 +109,19 @@ class NodeHead(nn.Module):
             encoder: The finished encoder.
             labels: Labels of the test nodes in ascending node order, ``[num_test]``, int64.
         """
-        h = _forward(encoder, self._data)[self._test_nodes]
+        h = self._encoded(encoder)[self._test_nodes]
         return self._score(h, labels.to(h.device))
+
+    def _encoded(self, encoder: nn.Module) -> Tensor:
+        training = encoder.training
+        encoder.eval()
+        with torch.inference_mode():
+            if self.batching is None:
+                h = encoder(**inputs(encoder, self._data))
+            else:
+                h = encode_layerwise(encoder, self._data, self.batching.memory_mib)
+        encoder.train(training)
+        return h
 
     def _score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         logits = logits.float()
@@ -96,12 +129,3 @@ class NodeHead(nn.Module):
         for name, metric in self.metrics.items():
             scores[name] = metric(logits, labels, self.num_classes).item()
         return scores
-
-
-def _forward(encoder: nn.Module, data: Any) -> Tensor:
-    training = encoder.training
-    encoder.eval()
-    with torch.inference_mode():
-        h = encoder(**inputs(encoder, data))
-    encoder.train(training)
-    return h

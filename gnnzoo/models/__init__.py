@@ -10,6 +10,7 @@ from gnnzoo.models.gcn import GCN
 from gnnzoo.models.gcnii import GCNII
 from gnnzoo.models.gin import GIN
 from gnnzoo.models.inputs import inputs
+from gnnzoo.models.layerwise import encode_layerwise
 from gnnzoo.models.linkx import LINKX
 from gnnzoo.models.mlp import MLP
 from gnnzoo.models.sage import SAGE
@@ -30,5 +31,6 @@ __all__ = [
     "Context",
     "ConvNet",
     "GatedGCN",
+    "encode_layerwise",
     "inputs",
 ]

@@ -32,6 +32,9 @@ class Chain(nn.Module):
     ``h_0 = start(context)``, ``h_l = layers[l](h_{l-1}, context)``,
     ``h = readout([h_1, .., h_L], context)``. A subclass fills `layers` and overrides the other
     parts where its method differs.
+
+    A layer may say with ``reach`` how far one call looks: 0, each row by itself, or 1, its
+    in-neighbours. `gnnzoo.models.layerwise` then runs it on a part of the rows at a time.
     """
 
     reads_sparse_features: ClassVar[bool] = False
@@ -40,6 +43,12 @@ class Chain(nn.Module):
     needs: ClassVar[tuple[str, ...]] = ()
     #: Which transform makes a field that `forward` names; read by `gnnzoo.models.inputs`.
     made_by: ClassVar[dict[str, str]] = {"graph": "gnnzoo.data.CSRGraph"}
+    #: Whether some weights belong to nodes of one graph, so that no part of it can be encoded.
+    fits_one_graph: ClassVar[bool] = False
+    #: Whether layers read ``context.x``.
+    layers_read_x: ClassVar[bool] = False
+    #: Whether `readout` reads more than the last state.
+    reads_every_state: bool = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -49,6 +49,11 @@ class ConvLayer(nn.Module):
         self.act = nn.Identity() if act is None else activation_resolver(act)
         self.virtual_node = VirtualNode(out_channels) if virtual_node else None
 
+    @property
+    def reach(self) -> int | None:
+        """That of the convolution; a virtual node looks at all nodes."""
+        return getattr(self.conv, "reach", None) if self.virtual_node is None else None
+
     def reset_parameters(self) -> None:
         for module in (self.conv, self.residual, self.norm, self.virtual_node):
             if hasattr(module, "reset_parameters"):
@@ -134,7 +139,7 @@ class ConvNet(Chain):
             )
         width, share = in_channels, dropout if input_dropout is None else input_dropout
         check_probability("input_dropout", share)
-        self.jumping = jumping
+        self.jumping = self.reads_every_state = jumping
         self.input_linear = self.classifier = None
         if input_linear:
             self.input_linear = MLPLayer(width, hidden_channels, share)

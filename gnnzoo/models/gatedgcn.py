@@ -22,7 +22,8 @@ class EdgeContext(Context):
     """Context with edge features.
 
     Args:
-        edge_attr: ``[graph.num_edges, channels]``, in the order of the graph's entries.
+        edge_attr: ``[graph.num_edges, channels]``, in the order of the graph's entries; or one row,
+            which all edges share.
     """
 
     edge_attr: Tensor | None = None
@@ -160,7 +161,8 @@ class GatedGCN(Chain):
         base = super().context(x, edge_index, edge_weight, graph)
         graph, dtype = base.graph, self.edge_embedding.weight.dtype
         if self.edge_features == "ones":
-            edge_attr = torch.ones(graph.num_edges, 1, dtype=dtype, device=graph.device)
+            # One row for all edges, so that embedding and first layer map it once.
+            edge_attr = torch.ones(1, 1, dtype=dtype, device=graph.device)
         elif edge_attr is None:
             raise ValueError(
                 "GatedGCN needs the field 'edge_attr', which the data does not have; "

@@ -16,6 +16,8 @@ from gnnzoo.ops import Graph, SparseFeatures
 class GCNIILayer(nn.Module):
     """Dropout, convolution, activation."""
 
+    reach = 1
+
     def __init__(
         self, channels: int, alpha: float, theta: float, layer: int, dropout: float, act: str
     ) -> None:
@@ -63,6 +65,7 @@ class GCNII(Chain):
     """
 
     reads_sparse_features = True
+    layers_read_x = True
 
     def __init__(
         self,

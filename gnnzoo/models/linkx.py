@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch_geometric.nn import LINKX as PyGLINKX
 from torch_geometric.nn import MLP
 
@@ -21,20 +20,29 @@ class LINKXNet(PyGLINKX):
     """
 
     def forward(self, x: Tensor | SparseFeatures, context: Context) -> Tensor:
-        weight = self.edge_lin.weight
+        weight, bias = self.edge_lin.weight, self.edge_lin.bias
         matrix = context.graph.matrix(context.edge_weight, compute_dtype(weight))
-        edges = spmm(matrix, weight) + self.edge_lin.bias  # [num_nodes, hidden_channels]
+        edges = spmm(matrix, weight)  # [num_nodes, hidden_channels]
         if self.edge_mlp is not None:
-            edges = self._mlp(self.edge_mlp, self.edge_norm(edges.relu()))
-        h = F.linear(edges, _plus_identity(self.cat_lin1), self.cat_lin1.bias)
-        h = (h + self._joined_nodes(x)).relu()
+            edges = self._mlp(self.edge_mlp, self.edge_norm((edges + bias).relu()))
+            bias = None
+        factor = _plus_identity(self.cat_lin1)
+        nodes, constant = self._joined_nodes(x)
+        constant = constant + self.cat_lin1.bias
+        constant = constant if bias is None else torch.addmv(constant, factor, bias)
+        # One pass over all nodes adds the biases of four layers, and the product adds both parts.
+        h = torch.addmm(nodes + constant, edges, factor.t()).relu()
         return self._mlp(self.final_mlp, h)
 
-    def _joined_nodes(self, x: Tensor | SparseFeatures) -> Tensor:
-        """``n + cat_lin2(n)`` with n the features' MLP; its last layer and W as one matrix."""
+    def _joined_nodes(self, x: Tensor | SparseFeatures) -> tuple[Tensor, Tensor]:
+        """``n + cat_lin2(n)`` with n the features' MLP, its last layer and W as one matrix.
+
+        Returns:
+            ``[num_nodes, hidden_channels]`` without and ``[hidden_channels]`` of the biases.
+        """
         last, factor = self.node_mlp.lins[-1], _plus_identity(self.cat_lin2)
-        bias = torch.addmv(self.cat_lin2.bias, factor, last.bias)
-        return apply_weight(factor @ last.weight, self._hidden(self.node_mlp, x)) + bias
+        nodes = apply_weight(factor @ last.weight, self._hidden(self.node_mlp, x))
+        return nodes, torch.addmv(self.cat_lin2.bias, factor, last.bias)
 
     def _mlp(self, mlp: MLP, x: Tensor) -> Tensor:
         return mlp.lins[-1](self._hidden(mlp, x))
@@ -86,6 +94,7 @@ class LINKX(Chain):
 
     reads_sparse_features = True
     needs = ("num_nodes",)
+    fits_one_graph = True
 
     def __init__(
         self,

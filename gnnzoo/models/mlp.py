@@ -21,6 +21,8 @@ def make_norm(norm: str | None, channels: int) -> nn.Module:
 class MLPLayer(nn.Module):
     """Dropout, linear, norm, activation; an output layer ends with the linear part."""
 
+    reach = 0
+
     def __init__(
         self,
         in_channels: int,

@@ -1,16 +1,15 @@
-"""Graph attention with a softmax over sparse rows and one sparse product."""
+"""Graph attention as one operator on sparse rows."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import GATConv as PyGGATConv
 
 from gnnzoo.nn.features import apply_linear
-from gnnzoo.ops import Graph, SparseFeatures, SparseMatrix, as_graph, segment_softmax, spmm
+from gnnzoo.ops import Graph, SparseFeatures, as_graph, attend
 from gnnzoo.ops.dropout import dropout
 from gnnzoo.ops.graph import check_weights
-from gnnzoo.ops.spmm import compute_dtype
+from gnnzoo.ops.spmm import compute_dtype, restore_dtype
 
 
 class GATConv(PyGGATConv):
@@ -21,8 +20,7 @@ class GATConv(PyGGATConv):
         a_{ij} = \mathrm{softmax}_j\,\mathrm{LeakyReLU}(a_s \cdot W x_j + a_t \cdot W x_i)
 
     Parameters, their names and initialisation are PyG's. Attention is one number per edge and
-    head: the values of a sparse matrix, whose product with W x has an exact gradient to both.
-    Several heads are one product with a copy of the graph for each.
+    head, and several heads are one `attend` on a graph whose nodes are the heads of the nodes.
 
     Paper: "Graph Attention Networks" (Velickovic et al., ICLR 2018), eq. 1 to 6,
     https://arxiv.org/abs/1710.10903
@@ -47,6 +45,8 @@ class GATConv(PyGGATConv):
     Raises:
         ValueError: If a weight is negative or not finite, or shapes or devices do not fit.
     """
+
+    reach = 1  # hops that one call looks
 
     def __init__(
         self,
@@ -77,30 +77,28 @@ class GATConv(PyGGATConv):
         edge_weight: Tensor | None = None,
     ) -> Tensor:
         graph = as_graph(edge_index, x.size(0))
-        h = apply_linear(self.lin, x).view(-1, self.heads, self.out_channels)
-        h = h.transpose(0, 1)  # [heads, num_nodes, out_channels]
-        attention = self._attention(h, graph, edge_weight)
-        out = spmm(attention, h.reshape(-1, self.out_channels))
-        out = out.view(self.heads, -1, self.out_channels)
-        if self.concat:
-            out = out.transpose(0, 1).reshape(-1, self.heads * self.out_channels)
-        else:
-            out = out.mean(dim=0)
-        return out if self.bias is None else out + self.bias
-
-    def _attention(self, h: Tensor, graph: Graph, edge_weight: Tensor | None) -> SparseMatrix:
-        """``[heads * num_nodes, heads * num_nodes]``, one block per head on the diagonal."""
-        vectors = torch.cat([self.att_src, self.att_dst]).permute(1, 2, 0)
-        scores = (h @ vectors).to(compute_dtype(h)).permute(2, 0, 1)  # [2, heads, num_nodes]
-        source, target = scores.reshape(2, -1).unbind()
-        matrix = graph.matrix(edge_weight, source.dtype, self.add_self_loops)
-        csr, weight = matrix.csr.copies(self.heads), None
+        h = apply_linear(self.lin, x)  # [num_nodes, heads * out_channels]
+        dtype = compute_dtype(h)
+        matrix = graph.matrix(edge_weight, dtype, self.add_self_loops)
+        csr, entry = matrix.csr.interleaved(self.heads)
+        weight = factor = None
         if edge_weight is not None or graph.num_edges < graph.num_input_edges:
             check_weights(matrix.values)
-            weight = matrix.values.repeat(self.heads)
-        logits = source.index_select(0, csr.col) + target.index_select(0, csr.row)
-        logits = F.leaky_relu(logits, self.negative_slope)  # [heads * num_entries]
-        attention = segment_softmax(logits, csr.rowptr, weight, csr.row)
-        if self.training:
-            attention = dropout(attention, self.dropout)
-        return SparseMatrix(csr, attention)
+            weight = matrix.values.index_select(0, entry)
+        if self.training and self.dropout:
+            factor = dropout(h.new_ones(csr.num_entries, dtype=dtype), self.dropout)
+        source, target = self._scores(h)
+        rows = h.view(-1, self.out_channels)  # [num_nodes * heads, out_channels]
+        out = attend(csr, rows, source, target, weight, factor, self.negative_slope)
+        out = restore_dtype(out, h).view(-1, self.heads * self.out_channels)
+        if not self.concat and self.heads > 1:
+            out = out.view(-1, self.heads, self.out_channels).mean(dim=1)
+        return out if self.bias is None else out + self.bias
+
+    def _scores(self, h: Tensor) -> Tensor:
+        """``[2, num_nodes * heads]``: a_s W x and a_t W x, all heads in one product."""
+        vectors = torch.cat([self.att_src, self.att_dst]).unsqueeze(-1)  # [2, heads, out, 1]
+        own = torch.eye(self.heads, dtype=vectors.dtype, device=h.device).unsqueeze(1)
+        blocks = (vectors * own).flatten(1, 2)  # [2, heads * out_channels, heads]
+        scores = h @ torch.cat([*blocks], dim=1)  # [num_nodes, 2 * heads]
+        return scores.view(-1, 2, self.heads).transpose(0, 1).reshape(2, -1)

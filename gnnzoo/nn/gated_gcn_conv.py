@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
-from gnnzoo.ops import Graph, as_graph, segment_sum
+from gnnzoo.ops import Graph, as_graph, spmm
 from gnnzoo.ops.graph import check_weights
+from gnnzoo.ops.spmm import compute_dtype
 
 EPSILON = 1e-6
 
@@ -72,7 +73,7 @@ class GatedGCNConv(nn.Module):
         """The same for edges in the order of the graph's entries, as several layers share it.
 
         Shapes:
-            edge_attr: ``[graph.num_edges, edge_channels]``.
+            edge_attr: ``[graph.num_edges, edge_channels]``; or one row, which all edges share.
             weight: ``[graph.num_edges, 1]``, optional.
             returns: z ``[num_nodes, out_channels]`` and q ``[graph.num_edges, out_channels]``.
         """
@@ -83,13 +84,14 @@ class GatedGCNConv(nn.Module):
                 f"edge_attr has {edge_attr.size(-1)} channels, "
                 f"layer was built for {self.edge_channels}"
             )
-        csr = graph.csr
-        q = self.lin_edge(edge_attr) + self.lin_source(x).index_select(0, csr.col)
-        q = q + self.lin_target(x).index_select(0, csr.row)  # [num_edges, out_channels]
+        source, target = (graph.incidence(end, compute_dtype(x)) for end in ("source", "target"))
+        own = self.lin_edge(edge_attr)  # [num_edges or 1, out_channels]
+        q = spmm(source.transposed(), self.lin_source(x)) + own
+        q = q + spmm(target.transposed(), self.lin_target(x))  # [num_edges, out_channels]
         gate = q.sigmoid() if weight is None else q.sigmoid() * weight
-        value = self.lin_value(x).index_select(0, csr.col)
-        total = segment_sum(gate, csr.rowptr) + EPSILON
-        return self.lin_self(x) + segment_sum(gate * value, csr.rowptr) / total, q
+        value = spmm(source.transposed(), self.lin_value(x))
+        total = spmm(target, gate) + EPSILON
+        return self.lin_self(x) + spmm(target, gate * value) / total, q
 
     def __repr__(self) -> str:
         widths = f"{self.in_channels}, {self.out_channels}, edge_channels={self.edge_channels}"

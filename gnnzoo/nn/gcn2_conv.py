@@ -36,6 +36,8 @@ class GCN2Conv(PyGGCN2Conv):
         returns: ``[num_nodes, channels]``.
     """
 
+    reach = 1  # hops that one call looks
+
     def __init__(
         self,
         channels: int,

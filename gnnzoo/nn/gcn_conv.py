@@ -33,6 +33,8 @@ class GCNConv(PyGGCNConv):
         returns: ``[num_nodes, out_channels]``.
     """
 
+    reach = 1  # hops that one call looks
+
     def __init__(
         self,
         in_channels: int,

@@ -34,6 +34,8 @@ class GINConv(PyGGINConv):
         returns: ``[num_nodes, out_channels]``.
     """
 
+    reach = 1  # hops that one call looks
+
     def __init__(self, nn: nn.Module, eps: float = 0.0, train_eps: bool = False) -> None:
         super().__init__(nn, eps=eps, train_eps=train_eps)
 

@@ -36,6 +36,8 @@ class SAGEConv(PyGSAGEConv):
         ValueError: If a weight is negative or not finite, or shapes or devices do not fit.
     """
 
+    reach = 1  # hops that one call looks
+
     def __init__(
         self,
         in_channels: int,

@@ -1,25 +1,32 @@
 """Sparse operations on PyTorch: one operation per file, its back-ends side by side."""
 
 from gnnzoo.ops import backends
+from gnnzoo.ops.attention import attend
+from gnnzoo.ops.block import Block
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
-from gnnzoo.ops.sparse_features import SparseFeatures
+from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
 
 __all__ = [
     "CSR",
+    "Block",
     "Graph",
     "SparseFeatures",
     "SparseMatrix",
     "as_graph",
+    "attend",
     "backends",
     "gated_hops",
+    "sample_rows",
     "segment_max",
     "segment_mean",
     "segment_softmax",
     "segment_sum",
     "spmm",
+    "take_rows",
 ]

@@ -10,13 +10,15 @@ from functools import cache
 from importlib.util import find_spec
 
 import torch
+import torch_geometric.typing
 
 PREFERENCE: dict[str, tuple[str, ...]] = {
     "spmm": ("csr", "scatter", "torch"),
     "edge_dot": ("csr", "torch"),
     "segment": ("scatter", "torch"),
+    "sample": ("pyg_lib", "torch"),
 }
-NAMES = ("csr", "scatter", "torch")
+NAMES = ("csr", "scatter", "pyg_lib", "torch")
 
 _forced: str | None = None
 
@@ -33,11 +35,17 @@ def has_scatter() -> bool:
     return True
 
 
+def has_pyg_lib() -> bool:
+    """Whether PyG has found pyg-lib, whose sampler it then uses."""
+    return torch_geometric.typing.WITH_PYG_LIB
+
+
 _WORKS: dict[str, Callable[[str], bool]] = {
     "csr": lambda device: (
         device == "cuda" or (device == "cpu" and torch.backends.mkl.is_available())
     ),
     "scatter": lambda device: device in ("cpu", "cuda") and has_scatter(),
+    "pyg_lib": lambda device: device == "cpu" and has_pyg_lib(),
     "torch": lambda device: True,
 }
 
@@ -66,6 +74,10 @@ def use(name: str) -> Iterator[None]:
         raise ValueError(f"no back-end named {name!r}; there are {', '.join(NAMES)}")
     if name == "scatter" and not has_scatter():
         raise ValueError("back-end 'scatter' needs torch-scatter: pip install 'gnnzoo[scatter]'")
+    if name == "pyg_lib" and not has_pyg_lib():
+        raise ValueError(
+            "back-end 'pyg_lib' needs pyg-lib; see https://github.com/pyg-team/pyg-lib"
+        )
     before, _forced = _forced, name
     try:
         yield

@@ -44,7 +44,7 @@ class CSR:
         self.num_cols = num_cols
         self._row: Tensor | None = None
         self._transposed: tuple[CSR, Tensor] | None = None
-        self._copies: dict[int, CSR] = {}
+        self._interleaved: dict[int, tuple[CSR, Tensor]] = {}
 
     @classmethod
     @builder
@@ -106,6 +106,15 @@ class CSR:
         """``[num_rows]``: entries in each row."""
         return self.rowptr[1:] - self.rowptr[:-1]
 
+    def select_rows(self, rows: Tensor) -> "tuple[CSR, Tensor]":
+        """The pattern of the given rows, in their order, and which entries of this one it holds.
+
+        Shapes:
+            rows: ``[num_chosen]``, int64.
+        """
+        entries, owner = row_entries(self.rowptr, rows)
+        return CSR.from_sorted(owner, self.col[entries], rows.numel(), self.num_cols), entries
+
     def transposed(self) -> "tuple[CSR, Tensor]":
         """The transposed pattern and ``perm``, with ``values_of_transpose = values[perm]``.
 
@@ -130,28 +139,34 @@ class CSR:
         other._transposed = (self, back)
         return other, perm
 
-    def copies(self, times: int) -> "CSR":
-        """The pattern `times` times along the diagonal, as of disjoint copies. Made once.
+    def interleaved(self, times: int) -> "tuple[CSR, Tensor]":
+        """The pattern for each of `times` heads at once, as of disjoint copies. Made once.
 
-        Row and column ids of copy ``c`` begin at ``c * num_rows`` and ``c * num_cols``, its
-        entries at ``c * num_entries``.
+        Row or column ``i`` of head ``k`` is ``i * times + k``, so that features ``[num_cols, times
+        * channels]`` are seen as ``[num_cols * times, channels]`` without a copy.
+
+        Returns:
+            The pattern and ``[times * num_entries]``: the entry that each of its entries repeats.
         """
-        if times == 1:
-            return self
-        if times not in self._copies:
-            self._copies[times] = self._make_copies(times)
-        return self._copies[times]
+        if times not in self._interleaved:
+            self._interleaved[times] = self._make_interleaved(times)
+        return self._interleaved[times]
 
     @builder
-    def _make_copies(self, times: int) -> "CSR":
-        copy = torch.arange(times, device=self.device).unsqueeze(1)
-        starts = (self.rowptr[:-1].long() + copy * self.num_entries).flatten()
-        end = starts.new_full((1,), times * self.num_entries)
+    def _make_interleaved(self, times: int) -> "tuple[CSR, Tensor]":
+        entries = torch.arange(self.num_entries, device=self.device)
+        if times == 1:
+            return self, entries
+        counts = self.row_counts().repeat_interleave(times)
+        rows = torch.arange(times * self.num_rows, device=self.device)
+        row = rows.repeat_interleave(counts.long(), output_size=times * self.num_entries)
+        # Entries of a row come once for each head, one head after the other.
+        first = self.rowptr[:-1].repeat_interleave(times)
+        start = counts.cumsum(0) - counts
+        entry = torch.arange(row.numel(), device=self.device) + (first - start)[row]
+        col = self.col.long()[entry] * times + row % times
         rows, cols = times * self.num_rows, times * self.num_cols
-        dtype = index_dtype(rows, cols, times * self.num_entries)
-        rowptr = torch.cat([starts, end]).to(dtype)
-        col = (self.col.long() + copy * self.num_cols).flatten().to(dtype)
-        return CSR(rowptr, col, rows, cols)
+        return CSR.from_sorted(row, col, rows, cols), entry
 
     @property
     def is_symmetric(self) -> bool:
@@ -182,6 +197,23 @@ class CSR:
 
     def __repr__(self) -> str:
         return f"CSR({self.num_rows} x {self.num_cols}, {self.num_entries} entries)"
+
+
+def row_entries(rowptr: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """All entries of the given rows, row by row.
+
+    Shapes:
+        rowptr: ``[num_rows + 1]``, integer.
+        rows: ``[num_chosen]``, int64.
+        returns: entries ``[num_entries]``, int64; and for each of them the position of its row in
+            `rows`, ``[num_entries]``, int64.
+    """
+    starts = rowptr[rows].long()
+    counts = rowptr[rows + 1].long() - starts
+    positions = torch.arange(rows.numel(), device=rows.device)
+    owner = positions.repeat_interleave(counts)
+    before = counts.cumsum(0) - counts  # entries of earlier chosen rows
+    return torch.arange(owner.numel(), device=rows.device) + (starts - before)[owner], owner
 
 
 def index_dtype(*sizes: int) -> torch.dtype:

@@ -23,6 +23,8 @@ def dropout(x: Tensor, p: float) -> Tensor:
         return F.dropout(x, p)
     bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = bits.view(torch.int16)[: x.numel()].view(x.shape)
-    scale = 65536 / (65536 - threshold)
-    # x * keep * scale in one pass; what autograd saves is `keep`, one byte per element.
-    return torch.ops.aten.native_dropout_backward(x, bits >= threshold - 32768, scale)
+    # Written as numbers at once: a comparison that makes booleans is not vectorised, nor is a
+    # product with them. In float32 for half precision, where the scale would be rounded.
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    factor = torch.ge(bits, threshold - 32768, out=torch.empty(x.shape, dtype=dtype))
+    return (x * factor.mul_(65536 / (65536 - threshold))).to(x.dtype)

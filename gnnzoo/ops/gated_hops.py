@@ -10,7 +10,8 @@ Backward, with :math:`G = \partial L / \partial O` and
 :math:`D_k` does not need :math:`H_k`, which is why hops can be recomputed in ascending order.
 
 A small graph is bound by the number of operations launched, so hops are treated in groups, as many
-at once as fit in `GROUP_ELEMENTS`; on a large graph a group is one hop.
+at once as fit in `GROUP_ELEMENTS`; on a large graph a group is one hop. A large graph is bound by
+memory, so there elementwise work goes over a few rows at a time, while they are in the cache.
 """
 
 from collections.abc import Iterator
@@ -21,17 +22,19 @@ import torch
 from torch import Tensor
 
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.operator import Operator, refuse_double_backward
+from gnnzoo.ops.spare import large_empty
 from gnnzoo.ops.spmm import (
     check_operand,
     compute_dtype,
     edge_dot,
     multiply,
-    refuse_double_backward,
     restore_dtype,
 )
 
 MEMORY_MODES = ("store", "recompute", "store_half")
 GROUP_ELEMENTS = 1 << 18
+CHUNK_ELEMENTS = 1 << 19
 
 
 def gated_hops(
@@ -92,6 +95,12 @@ def _groups(z: Tensor, num_hops: int) -> list[slice]:
     return [slice(k, min(k + size, num_hops + 1)) for k in range(0, num_hops + 1, size)]
 
 
+def _chunks(z: Tensor) -> list[slice]:
+    """Rows to treat together; all of them where a group may be more than one hop."""
+    size = max(CHUNK_ELEMENTS // max(z.size(1), 1), 1)
+    return [slice(row, row + size) for row in range(0, max(z.size(0), 1), size)]
+
+
 def _blocks(z: Tensor, groups: list[slice]) -> list[Tensor]:
     """Two buffers of one group each, used in turns; one if there is but one group."""
     return [z.new_empty(groups[0].stop, *z.shape) for _ in groups[:2]]
@@ -115,15 +124,13 @@ def _rows(hops: Tensor) -> Tensor:
     return hops.view(hops.size(0) * hops.size(1), hops.size(2))
 
 
-def _kept_hops(z: Tensor, num_hops: int, memory: str) -> Tensor:
-    """``[num_hops + 1, num_nodes, channels]`` for the backward pass, or no hop at all."""
+def _kept_hops(z: Tensor, num_hops: int, memory: str) -> tuple[tuple[int, ...], torch.dtype]:
+    """Shape and type of what waits for the backward pass: every hop, or none."""
     count = num_hops + 1 if memory in ("store", "store_half") else 0
-    dtype = torch.bfloat16 if memory == "store_half" else z.dtype
-    return z.new_empty(count, *z.shape, dtype=dtype)
+    return (count, *z.shape), torch.bfloat16 if memory == "store_half" else z.dtype
 
 
-@torch.library.custom_op("gnnzoo::gated_hops", mutates_args=())
-def _gated_hops(
+def _forward(
     z: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -139,7 +146,7 @@ def _gated_hops(
 ) -> tuple[Tensor, Tensor, Tensor]:
     groups = _groups(z, num_hops)
     gates = z.new_empty(num_hops + 1, z.size(0))
-    kept = _kept_hops(z, num_hops, memory)
+    kept = large_empty(*_kept_hops(z, num_hops, memory), z.device)
     out = torch.zeros_like(z)
     adjacency = _Adjacency(values, rowptr, col)
     for part, hops in _ascending(z, adjacency, groups, kept if memory == "store" else None):
@@ -157,14 +164,13 @@ def _gated_hops(
     return out, gates, kept
 
 
-@_gated_hops.register_fake
-def _(z, weight, bias, values, rowptr, col, values_t, rowptr_t, col_t, row, num_hops, memory):
+def _fake(z, weight, bias, values, rowptr, col, values_t, rowptr_t, col_t, row, num_hops, memory):
     gates = z.new_empty(num_hops + 1, z.size(0))
-    return torch.empty_like(z), gates, _kept_hops(z, num_hops, memory)
+    shape, dtype = _kept_hops(z, num_hops, memory)
+    return torch.empty_like(z), gates, z.new_empty(shape, dtype=dtype)
 
 
-@torch.library.custom_op("gnnzoo::gated_hops_backward", mutates_args=())
-def _gated_hops_backward(
+def _gradients(
     grad: Tensor,
     grad_gates: Tensor | None,
     z: Tensor,
@@ -183,24 +189,26 @@ def _gated_hops_backward(
     needs_values: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients to z, s, b and the values (empty when not needed)."""
-    groups = _groups(z, num_hops)
+    groups, chunks = _groups(z, num_hops), _chunks(z)
     adjacency, other = _Adjacency(values, rowptr, col), _Adjacency(values_t, rowptr_t, col_t)
     delta = gates * (1 - gates)  # [num_hops + 1, num_nodes]
     grad_weight = torch.zeros_like(weight)
     ones = torch.ones_like(weight)
 
-    def add_gate_gradient(part: slice, hops: Tensor, buffer: Tensor) -> None:
-        product = torch.mul(hops, grad, out=buffer)
-        share = torch.mv(_rows(product), ones).view(delta[part].shape)  # dL/dg of the group
+    def add_gate_gradient(part: slice, hops: Tensor, rows: slice, buffer: Tensor) -> None:
+        hops, own = hops[:, rows], delta[part, rows]
+        product = torch.mul(hops, grad[rows], out=buffer[:, rows])
+        share = torch.mv(_rows(product), ones).view(own.shape)  # dL/dg of the group
         if grad_gates is not None:
-            share.add_(grad_gates[part])
-        delta[part].mul_(share)
-        grad_weight.addmv_(_rows(hops).t(), delta[part].view(-1))
+            share.add_(grad_gates[part, rows])
+        own.mul_(share)
+        grad_weight.addmv_(_rows(hops).t(), own.view(-1))
 
     if memory == "recompute":
         buffer = z.new_empty(groups[0].stop, *z.shape)
         for part, hops in _ascending(z, adjacency, groups):
-            add_gate_gradient(part, hops, buffer[: hops.size(0)])
+            for rows in chunks:
+                add_gate_gradient(part, hops, rows, buffer[: hops.size(0)])
         del buffer, hops
 
     recomputed = _descending(z, adjacency, num_hops) if memory == "recompute" else None
@@ -208,11 +216,12 @@ def _gated_hops_backward(
     adjoint, blocks = None, _blocks(z, groups)
     for i, part in enumerate(reversed(groups)):
         direct = blocks[i % 2][: part.stop - part.start]  # D_k, then B_k in its place
-        if memory != "recompute":
-            hops = kept[part].to(z.dtype)
-            add_gate_gradient(part, hops, direct)
-        torch.mul(grad, gates[part].unsqueeze(-1), out=direct)
-        direct.addcmul_(delta[part].unsqueeze(-1), weight)
+        hops = None if memory == "recompute" else kept[part].to(z.dtype)
+        for rows in chunks:
+            if hops is not None:
+                add_gate_gradient(part, hops, rows, direct)
+            torch.mul(grad[rows], gates[part, rows].unsqueeze(-1), out=direct[:, rows])
+            direct[:, rows].addcmul_(delta[part, rows].unsqueeze(-1), weight)
         for k in reversed(range(part.stop - part.start)):
             if adjoint is not None:
                 other.times(adjoint, out=direct[k], beta=1.0)
@@ -221,7 +230,8 @@ def _gated_hops_backward(
                 if adjoint is not None:
                     grad_values.add_(edge_dot(adjoint, hop, rowptr, col, row))
             adjoint = direct[k]
-    return adjoint.clone(), grad_weight, delta.sum().reshape(1), grad_values
+    grad_z = adjoint if groups[0].stop == 1 else adjoint.clone()  # alone in its block, or not
+    return grad_z, grad_weight, delta.sum().reshape(1), grad_values
 
 
 def _descending(z: Tensor, adjacency: _Adjacency, num_hops: int) -> Iterator[Tensor]:
@@ -241,8 +251,7 @@ def _descending(z: Tensor, adjacency: _Adjacency, num_hops: int) -> Iterator[Ten
             yield hops.pop()
 
 
-@_gated_hops_backward.register_fake
-def _(
+def _fake_gradients(
     grad, grad_gates, z, weight, gates, kept, values, rowptr, col, values_t, rowptr_t, col_t, row,
     num_hops, memory, needs_values,
 ):  # fmt: skip
@@ -278,5 +287,7 @@ def _backward(ctx, grad, grad_gates, _):
     )
 
 
-_gated_hops.register_autograd(_backward, setup_context=_save)
-_gated_hops_backward.register_autograd(refuse_double_backward)
+_gated_hops = Operator("gnnzoo::gated_hops", _forward, _fake, _backward, _save)
+_gated_hops_backward = Operator(
+    "gnnzoo::gated_hops_backward", _gradients, _fake_gradients, refuse_double_backward
+)

@@ -184,6 +184,31 @@ class Graph:
         check_weights(edge_weight)
         return self._normalized(edge_weight, add_self_loops)
 
+    def incidence(self, end: str, dtype: torch.dtype | None = None) -> SparseMatrix:
+        """Which edges each node is an end of; kept.
+
+        Times values of edges it adds them up per node, and its transpose times values of nodes
+        hands each edge that of its end: several times faster than scattering, both ways.
+
+        Args:
+            end: ``source`` or ``target``.
+            dtype: Type of the ones; the default type if not given.
+
+        Returns:
+            A matrix of shape ``[num_nodes, num_edges]``, edges in order of the entries.
+        """
+        if end not in ("source", "target"):
+            raise ValueError(f"end must be 'source' or 'target', got {end!r}")
+        return self._kept(end, False, dtype or torch.get_default_dtype())
+
+    def _incidence(self, end: str) -> CSR:
+        if end == "target":
+            rowptr, edges = self.csr.rowptr, torch.arange(self.num_edges, device=self.device)
+        else:
+            other, edges = self.csr.transposed()
+            rowptr = other.rowptr
+        return CSR(rowptr, edges.to(rowptr.dtype), self.num_nodes, self.num_edges)
+
     def _kept(self, kind: str, add_self_loops: bool, dtype: torch.dtype) -> SparseMatrix:
         key = (kind, add_self_loops, dtype)
         if key not in self._matrices:
@@ -193,7 +218,9 @@ class Graph:
     @builder
     def _make_kept(self, kind: str, add_self_loops: bool, dtype: torch.dtype) -> SparseMatrix:
         ones = torch.ones(1, dtype=dtype, device=self.device).expand(self.num_input_edges)
-        if kind == "sum":
+        if kind in ("source", "target"):
+            made = SparseMatrix(self._incidence(kind), ones[:1].expand(self.num_edges).clone())
+        elif kind == "sum":
             made = SparseMatrix(*self._weighted(ones, add_self_loops))
         else:
             make = self._normalized if kind == "gcn" else self._averaged

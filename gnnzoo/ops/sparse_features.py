@@ -66,6 +66,16 @@ class SparseFeatures:
     def to_dense(self) -> Tensor:
         return self.matrix.to_dense()
 
+    def rows(self, index: Tensor) -> "SparseFeatures":
+        """The features of some nodes, as ``x[index]`` of dense ones.
+
+        Shapes:
+            index: ``[num_chosen]``, int64.
+            returns: ``[num_chosen, channels]``.
+        """
+        csr, entries = self.matrix.csr.select_rows(index)
+        return SparseFeatures(SparseMatrix(csr, self.matrix.values[entries]))
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "SparseFeatures":
         if torch.device(device) == self.device:
             return self
@@ -93,3 +103,8 @@ class SparseFeatures:
 
     def __repr__(self) -> str:
         return f"SparseFeatures({list(self.shape)}, density={self.density:.4f})"
+
+
+def take_rows(x: Tensor | SparseFeatures, index: Tensor) -> Tensor | SparseFeatures:
+    """``x[index]`` for either kind of features."""
+    return x.rows(index) if isinstance(x, SparseFeatures) else x.index_select(0, index)

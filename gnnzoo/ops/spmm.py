@@ -9,11 +9,14 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gnnzoo.ops import backends
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.operator import Operator, refuse_double_backward
 
 CHUNK_ELEMENTS = 1 << 22  # floats per gathered block when values get a gradient the portable way
+VECTOR_BYTES = 32
 
 with warnings.catch_warnings():  # torch announces once per process that CSR tensors are in beta
     warnings.simplefilter("ignore")
@@ -116,6 +119,7 @@ def edge_dot(left: Tensor, right: Tensor, rowptr: Tensor, col: Tensor, row: Tens
         return out.zero_()
     if backends.choose("edge_dot", left.device) == "csr":
         shape = (left.size(0), right.size(0))
+        left, right = _whole_vectors(left), _whole_vectors(right)
         pattern = torch.sparse_csr_tensor(rowptr, col, out.zero_(), shape, check_invariants=False)
         return torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
     step = max(CHUNK_ELEMENTS // left.size(1), 1)
@@ -126,8 +130,20 @@ def edge_dot(left: Tensor, right: Tensor, rowptr: Tensor, col: Tensor, row: Tens
     return out
 
 
-@torch.library.custom_op("gnnzoo::spmm", mutates_args=())
-def _spmm(
+def _whole_vectors(x: Tensor) -> Tensor:
+    """Zero channels added until a row is whole vector registers, on a CPU.
+
+    The library's dot product treats the channels that are left over one by one, each of them as
+    slowly as 64 others together.
+    """
+    lanes = VECTOR_BYTES // x.element_size()
+    left_over = x.size(1) % lanes
+    if x.device.type != "cpu" or not left_over:
+        return x
+    return F.pad(x, (0, lanes - left_over))
+
+
+def _forward(
     x: Tensor,
     values: Tensor,
     rowptr: Tensor,
@@ -138,25 +154,6 @@ def _spmm(
     row: Tensor | None,
 ) -> Tensor:
     return multiply(x, values, rowptr, col, x.new_empty(rowptr.numel() - 1, x.size(1)))
-
-
-@_spmm.register_fake
-def _(x, values, rowptr, col, values_t, rowptr_t, col_t, row):
-    return x.new_empty(rowptr.numel() - 1, x.size(1))
-
-
-@torch.library.custom_op("gnnzoo::edge_dot", mutates_args=())
-def _edge_dot(left: Tensor, right: Tensor, rowptr: Tensor, col: Tensor, row: Tensor) -> Tensor:
-    return edge_dot(left, right, rowptr, col, row)
-
-
-@_edge_dot.register_fake
-def _(left, right, rowptr, col, row):
-    return left.new_empty(col.numel())
-
-
-def refuse_double_backward(*_: object) -> None:
-    raise RuntimeError("gnnzoo's sparse products have no second derivative (create_graph=True)")
 
 
 def _save(ctx, inputs, output) -> None:
@@ -174,16 +171,26 @@ def _backward(ctx, grad):
     return grad_x, grad_values, None, None, None, None, None, None
 
 
-@torch.library.custom_op("gnnzoo::spmm_backward", mutates_args=())
-def _spmm_backward(grad: Tensor, values: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
+def _transposed(grad: Tensor, values: Tensor, rowptr: Tensor, col: Tensor) -> Tensor:
     return multiply(grad, values, rowptr, col, grad.new_empty(rowptr.numel() - 1, grad.size(1)))
 
 
-@_spmm_backward.register_fake
-def _(grad, values, rowptr, col):
-    return grad.new_empty(rowptr.numel() - 1, grad.size(1))
-
-
-_spmm.register_autograd(_backward, setup_context=_save)
-_spmm_backward.register_autograd(refuse_double_backward)
-_edge_dot.register_autograd(refuse_double_backward)
+_spmm = Operator(
+    "gnnzoo::spmm",
+    _forward,
+    lambda x, values, rowptr, *_: x.new_empty(rowptr.numel() - 1, x.size(1)),
+    _backward,
+    _save,
+)
+_spmm_backward = Operator(
+    "gnnzoo::spmm_backward",
+    _transposed,
+    lambda grad, values, rowptr, col: grad.new_empty(rowptr.numel() - 1, grad.size(1)),
+    refuse_double_backward,
+)
+_edge_dot = Operator(
+    "gnnzoo::edge_dot",
+    edge_dot,
+    lambda left, right, rowptr, col, row: left.new_empty(col.numel()),
+    refuse_double_backward,
+)

@@ -66,7 +66,8 @@ def to_csv(table: Table, summaries: list[Summary]) -> str:
     for summary in summaries:
         cell = summary.cell
         reported = table.row(cell.row).reported.get(cell.column)
-        line = {"method": cell.row, "column": cell.column, "metric": table.metric}
+        line = {"method": cell.row, "column": cell.column}
+        line |= {"metric": table.column(cell.column).metric}
         if reported is not None:
             line |= {"reported_mean": reported.mean, "reported_std": reported.std}
             line |= {"reported_runs": reported.runs, "reported_source": reported.source}
@@ -188,10 +189,19 @@ def _footer(table: Table, summaries: list[Summary]) -> list[tuple[str, str]]:
     if any(summary.stale for summary in summaries):
         lines.append(("Stale", "measured with another version of the sources that take part."))
     lines += [
-        ("Seeds", wording.seeds_text(table.seeds)),
+        ("Seeds", _seeds(table)),
         ("Command", f"`gnnzoo table {table.name} --fill`"),
     ]
     return lines
+
+
+def _seeds(table: Table) -> str:
+    """Seeds of the table, and of the columns that have others."""
+    own = [column for column in table.columns if column.seeds != table.seeds]
+    texts = [f"{column.title}: {wording.seeds_text(column.seeds)}" for column in own]
+    if len(own) < len(table.columns):
+        texts.insert(0, wording.seeds_text(table.seeds))
+    return "; ".join(texts)
 
 
 def _circumstances(summaries: list[Summary]) -> list[tuple[str, str]]:
@@ -216,7 +226,10 @@ def _circumstances(summaries: list[Summary]) -> list[tuple[str, str]]:
 
 def _caption(table: Table) -> str:
     unit = " in percent" if table.unit == "percent" else ""
-    return f"{table.title}: test {table.metric}{unit}"
+    metrics = {column.title: column.metric for column in table.columns}
+    others = [f"{title}: {metric}" for title, metric in metrics.items() if metric != table.metric]
+    other = f" ({', '.join(others)})" if others else ""
+    return f"{table.title}: test {table.metric}{unit}{other}"
 
 
 def _titles(table: Table) -> dict[str, str]:

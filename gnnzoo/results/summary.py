@@ -115,15 +115,16 @@ def collect(table: Table, identify: Identify, records: Iterable[Record]) -> list
         records: Any records, oldest first.
 
     Raises:
-        ValueError: If runs of a cell were scored by another metric than the table shows.
+        ValueError: If runs of a cell were scored by another metric than the column shows.
     """
     records = list(records)
     summaries = [summarise(cell, identify(cell.overrides), records) for cell in table.cells()]
     for summary in summaries:
+        metric = table.column(summary.cell.column).metric
         for record in summary.used:
-            if record["metric"] != table.metric:
+            if record["metric"] != metric:
                 raise ValueError(
-                    f"table {table.name} shows {table.metric}, but its runs of {summary.cell.row} "
+                    f"table {table.name} shows {metric}, but its runs of {summary.cell.row} "
                     f"on {summary.cell.column} are scored by {record['metric']}"
                 )
     return summaries
@@ -165,16 +166,16 @@ def compare(table: Table, summaries: list[Summary]) -> dict[tuple[str, str, str]
     }
 
 
-def published_records(table: Table) -> list[dict[str, Any]]:
+def published_records(blocks: list[Table]) -> list[dict[str, Any]]:
     """The committed extract beside ``table.yaml``; put it before the records of the store."""
-    path = table.path.parent / "runs.jsonl"
+    path = blocks[0].path.parent / "runs.jsonl"
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def extract(table: Table, identify: Identify, records: Iterable[Record]) -> Path:
-    """Write the runs the table shows to ``runs.jsonl`` beside it, as small sorted lines.
+def extract(blocks: list[Table], identify: Identify, records: Iterable[Record]) -> Path:
+    """Write the runs that a table's blocks show to ``runs.jsonl`` beside it, as small sorted lines.
 
     The old extract is merged with ``records``; runs that belong to no cell any more drop out, and
     so do stale ones that a fresh one replaces.
@@ -185,14 +186,17 @@ def extract(table: Table, identify: Identify, records: Iterable[Record]) -> Path
     Raises:
         ValueError: If the table lies in the installed package, which is never written to.
     """
-    if Path(gnnzoo.__file__).resolve().parent in table.path.resolve().parents:
-        raise ValueError(f"{table.path} is part of the installed package; work in a source tree")
-    summaries = collect(table, identify, [*published_records(table), *records])
-    kept = [compact(r) for s in summaries for r in (*s.fresh.values(), *s.stale.values())]
-    kept.sort(key=lambda record: (record["cell_hash"], record["seed"], record["code_hash"]))
-    path = table.path.parent / "runs.jsonl"
-    write_text(path, "".join(json.dumps(r, sort_keys=True, allow_nan=False) + "\n" for r in kept))
-    return path
+    folder = blocks[0].path.parent
+    if Path(gnnzoo.__file__).resolve().parent in folder.resolve().parents:
+        raise ValueError(f"{folder} is part of the installed package; work in a source tree")
+    records = [*published_records(blocks), *records]
+    summaries = [s for table in blocks for s in collect(table, identify, records)]
+    kept = [r for s in summaries for r in (*s.fresh.values(), *s.stale.values())]
+    # A cell may stand in two blocks; its runs are written once.
+    runs = {(r["cell_hash"], r["seed"], r["code_hash"]): compact(r) for r in kept}
+    lines = [json.dumps(run, sort_keys=True, allow_nan=False) for _, run in sorted(runs.items())]
+    write_text(folder / "runs.jsonl", "".join(f"{line}\n" for line in lines))
+    return folder / "runs.jsonl"
 
 
 def _last_start(runs: Mapping[int, Record]) -> str:

@@ -25,11 +25,13 @@ class Reported:
 
 @dataclass(frozen=True)
 class Column:
-    """One data set (or task); ``overrides`` select it."""
+    """One data set (or task); ``overrides`` select it, ``metric`` scores it, once per seed."""
 
     name: str
     title: str
     overrides: list[str]
+    metric: str
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """What ``table.yaml`` says.
+    """What ``table.yaml`` says, or one of its blocks.
 
     Attributes:
         name: Folder name, the one of ``gnnzoo table NAME``.
         path: The YAML file.
         title: Heading.
         protocol: How the scores are measured, in words.
-        metric: Which score.
+        metric: Which score, unless a column has its own.
         unit: ``percent`` (fractions shown times 100) or ``plain``.
         mode: ``max`` if higher is better, ``min`` if lower is.
-        seeds: Seeds of every cell.
+        seeds: Seeds of every cell, unless a column has its own.
         columns: Data sets.
         rows: Methods.
         baselines: Rows that all others are compared with.
@@ -85,10 +87,14 @@ class Table:
     def cells(self) -> list[Cell]:
         """All cells, row by row; the overrides of the column come first."""
         return [
-            Cell(row.name, column.name, column.overrides + row.overrides, self.seeds)
+            Cell(row.name, column.name, column.overrides + row.overrides, column.seeds)
             for row in self.rows
             for column in self.columns
         ]
+
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
 
     def row(self, name: str) -> Row:
         """The row of that name."""

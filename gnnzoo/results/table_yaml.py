@@ -23,8 +23,11 @@ def list_tables() -> list[str]:
     return sorted(path.parent.name for path in experiments_root().glob("*/table.yaml"))
 
 
-def load_table(name_or_path: str | Path) -> Table:
+def load_table(name_or_path: str | Path) -> list[Table]:
     """Read a table by its name under ``experiments`` or by the path of its YAML file.
+
+    Returns:
+        Its blocks: one for each YAML document in the file, each with columns and rows of its own.
 
     Raises:
         UnknownTableError: If there is no such file.
@@ -42,7 +45,8 @@ def load_table(name_or_path: str | Path) -> Table:
             f"no table named {str(name_or_path)!r}; there is: {', '.join(close) or 'none'}"
         )
     try:
-        return _table(path.absolute(), yaml.safe_load(path.read_text(encoding="utf-8")))
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        return [_table(path.absolute(), document) for document in documents]
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:
@@ -53,7 +57,11 @@ def _table(path: Path, raw: Any) -> Table:
     needed = ("title", "protocol", "metric", "seeds", "columns", "rows")
     _check_keys("the table", raw, needed, ("unit", "mode", "baselines"))
     unit = _one_of("unit", raw.get("unit", "percent"), ("percent", "plain"))
-    columns = [_column(name, entry) for name, entry in _mapping("columns", raw["columns"]).items()]
+    metric, seeds = str(raw["metric"]), _seeds(raw["seeds"])
+    columns = [
+        _column(name, entry, metric, seeds)
+        for name, entry in _mapping("columns", raw["columns"]).items()
+    ]
     if not isinstance(raw["rows"], list) or not raw["rows"]:
         raise ValueError("rows must be a list with at least one method")
     rows = [_row(entry, {column.name for column in columns}, unit) for entry in raw["rows"]]
@@ -68,19 +76,26 @@ def _table(path: Path, raw: Any) -> Table:
         path=path,
         title=str(raw["title"]),
         protocol=" ".join(str(raw["protocol"]).split()),
-        metric=str(raw["metric"]),
+        metric=metric,
         unit=unit,
         mode=_one_of("mode", raw.get("mode", "max"), ("max", "min")),
-        seeds=_seeds(raw["seeds"]),
+        seeds=seeds,
         columns=columns,
         rows=rows,
         baselines=list(baselines),
     )
 
 
-def _column(name: str, raw: Any) -> Column:
-    _check_keys(f"column {name!r}", raw, ("overrides",), ("title",))
-    return Column(name, str(raw.get("title", name)), _overrides(f"column {name!r}", raw))
+def _column(name: str, raw: Any, metric: str, seeds: tuple[int, ...]) -> Column:
+    where = f"column {name!r}"
+    _check_keys(where, raw, ("overrides",), ("title", "metric", "seeds"))
+    return Column(
+        name=name,
+        title=str(raw.get("title", name)),
+        overrides=_overrides(where, raw),
+        metric=str(raw.get("metric", metric)),
+        seeds=_seeds(raw["seeds"]) if "seeds" in raw else seeds,
+    )
 
 
 def _row(raw: Any, columns: Collection[str], unit: str) -> Row:

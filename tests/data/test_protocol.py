@@ -160,3 +160,15 @@ def test_the_checksum_tells_splits_apart():
     train, val, test = masks
     assert split_sha256(masks) == split_sha256(tuple(mask.clone() for mask in masks))
     assert split_sha256(masks) != split_sha256((val, train, test))
+
+
+def test_a_random_split_is_drawn_class_by_class_and_then_from_what_is_left_in_that_order():
+    y = torch.tensor([1, 0, 2, 1, 0, 2, 0, 1, 2, 2, 0, 1, -1])
+    torch.manual_seed(123)
+    drawn = [nodes[torch.randperm(4)] for nodes in ((y == k).nonzero().view(-1) for k in range(3))]
+    left = torch.cat([nodes[2:] for nodes in drawn])
+    left = left[torch.randperm(6)]
+    masks = random_per_class(y, 3, 2, 3, 3, seed=123)
+    wanted = (torch.cat([nodes[:2] for nodes in drawn]), left[:3], left[3:])
+    for mask, nodes in zip(masks, wanted, strict=True):
+        assert mask.nonzero().view(-1).tolist() == sorted(nodes.tolist())

@@ -5,10 +5,12 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, NormalizeFeatures
 
-from gnnzoo.data import CSRGraph, RowNormalizeFeatures, SparsifyFeatures
+from gnnzoo.data import CSRGraph, RowNormalizeFeatures, SmoothFeatures, SparsifyFeatures
 from gnnzoo.ops import Graph, SparseFeatures
+from tests.reference import dense
 
 TRANSFORMS = [CSRGraph(), RowNormalizeFeatures(), SparsifyFeatures(max_density=1.0)]
+TRANSFORMS.append(SmoothFeatures(num_hops=2))
 
 
 def toy() -> Data:
@@ -97,6 +99,30 @@ def test_features_become_sparse_below_the_density_only():
     assert SparsifyFeatures(max_density=0.5)(sparse).x is sparse.x
 
 
+@pytest.mark.parametrize("num_hops", [0, 1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_smoothed_features_are_powers_of_the_matrix_times_features(num_hops, weighted):
+    data = toy()
+    if weighted:
+        data.edge_weight = torch.rand(data.num_edges)
+    found = SmoothFeatures(num_hops)(data)
+    a = dense.gcn_norm(data.edge_index, 4, data.edge_weight).float()
+    torch.testing.assert_close(found.smoothed, torch.linalg.matrix_power(a, num_hops) @ data.x)
+    assert torch.equal(found.x, data.x)
+
+
+def test_mostly_zero_features_are_not_smoothed_and_nothing_old_is_left():
+    data = SmoothFeatures(2)(toy())
+    data.x = torch.zeros(4, 50)
+    data.x[0, 0] = 1.0
+    assert "smoothed" not in SmoothFeatures(2)(data)
+    data.x = SparseFeatures.from_dense(data.x)
+    assert "smoothed" not in SmoothFeatures(2)(data)
+    assert "smoothed" in data
+    with pytest.raises(ValueError, match="num_hops must be at least 0, got -1"):
+        SmoothFeatures(-1)
+
+
 def test_an_impossible_density_is_refused():
     with pytest.raises(ValueError, match=r"max_density must be in \[0, 1\], got 10"):
         SparsifyFeatures(max_density=10)
@@ -104,4 +130,5 @@ def test_an_impossible_density_is_refused():
 
 def test_reprs_show_the_settings():
     assert repr(SparsifyFeatures(0.2)) == "SparsifyFeatures(max_density=0.2)"
+    assert repr(SmoothFeatures(2)) == "SmoothFeatures(num_hops=2)"
     assert repr(CSRGraph()) == "CSRGraph()"

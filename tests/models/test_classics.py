@@ -9,6 +9,7 @@ import torch_geometric.nn as pyg
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
+from gnnzoo.data import SmoothFeatures
 from gnnzoo.executor import run
 from gnnzoo.models import APPNP, GAT, GCN, GCNII, GIN, LINKX, SAGE, SGC, GatedGCN, inputs
 from gnnzoo.ops import Graph
@@ -253,6 +254,25 @@ def test_gcnii_equals_the_equations(graph):
     for layer in model.layers:
         h = classics.gcnii_layer(layer.conv, a, h, h_0).relu()
     torch.testing.assert_close(model(x, edge_index), model.classifier.linear(h))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sgc_reads_smoothed_features_where_no_dropout_acts(weighted, graph):
+    x, edge_index = graph
+    weight = torch.rand(edge_index.size(1), dtype=F64) if weighted else None
+    data = SmoothFeatures(3)(Data(x=x, edge_index=edge_index, edge_weight=weight))
+    model = SGC(6, 3, num_hops=3).double()
+    want = model(x, edge_index, weight)
+    torch.testing.assert_close(model(**inputs(model, data)), want)
+    assert torch.equal(model(x, None, smoothed=data.smoothed), model.layers[0].lin(data.smoothed))
+    dropped = SGC(6, 3, num_hops=3, dropout=0.5).double()
+    assert not torch.equal(*(dropped(**inputs(dropped, data)) for _ in range(2)))
+    torch.manual_seed(0)
+    first = dropped(**inputs(dropped, data))
+    torch.manual_seed(0)
+    assert torch.equal(first, dropped(x, edge_index, weight))
+    dropped.load_state_dict(model.state_dict())
+    torch.testing.assert_close(dropped.eval()(**inputs(dropped, data)), want)
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -167,7 +167,8 @@ class LargestTensor(TorchDispatchMode):
     """Notes the most elements of any tensor that an operation returns, inside our own ones too."""
 
     bodies = {
-        op._opoverload: op._init_fn for op in (SOURCE._gated_hops, SOURCE._gated_hops_backward)
+        op.registered._opoverload: op.registered._init_fn
+        for op in (SOURCE._gated_hops, SOURCE._gated_hops_backward)
     }
     largest = products = 0
 

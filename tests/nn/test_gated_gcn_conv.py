@@ -29,6 +29,18 @@ def test_equals_the_equations_edge_by_edge(kind):
     torch.testing.assert_close(conv(x, graph, e)[0], want_z)
 
 
+@pytest.mark.parametrize("kind", kinds())
+def test_one_row_of_edge_features_stands_for_all_edges(kind):
+    conv = GatedGCNConv(5, 3, 2).double()
+    x, edge_index, _ = case(kind)
+    graph, row = Graph.from_edge_index(edge_index, x.size(0)), torch.randn(1, 2, dtype=F64)
+    found = conv.on_entries(x, graph, row.requires_grad_())
+    want = conv.on_entries(x, graph, row.expand(graph.num_edges, 2))
+    torch.testing.assert_close(found, want)
+    grads = [torch.autograd.grad(z.sum() + q.sum(), row)[0] for z, q in (found, want)]
+    torch.testing.assert_close(*grads)
+
+
 def test_gradients_are_exact():
     conv = GatedGCNConv(5, 3, 2).double()
     x, edge_index, e = case("directed")

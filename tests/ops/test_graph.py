@@ -186,12 +186,30 @@ def test_pattern_of_a_rectangle_transposes_there_and_back():
     assert repr(csr) == "CSR(3 x 5, 3 entries)"
 
 
-def test_copies_of_a_pattern_stand_on_the_diagonal():
+@pytest.mark.parametrize("kind", kinds())
+def test_incidence_sums_over_edges_and_hands_ends_out(kind):
+    edge_index, n = kinds()[kind]
+    graph = Graph.from_edge_index(edge_index.repeat(1, 2), n)
+    x, e = torch.randn(n), torch.randn(graph.num_edges)
+    for end, ids in zip(("source", "target"), graph.edge_index, strict=True):
+        matrix = graph.incidence(end)
+        assert matrix.shape == (n, graph.num_edges)
+        torch.testing.assert_close(matrix.to_dense() @ e, torch.zeros(n).index_add(0, ids, e))
+        torch.testing.assert_close(matrix.transposed().to_dense() @ x, x[ids])
+        assert graph.incidence(end) is matrix
+    with pytest.raises(ValueError, match="end must be 'source' or 'target', got 'both'"):
+        graph.incidence("both")
+
+
+def test_interleaved_heads_are_disjoint_copies_of_a_pattern():
     csr, _ = CSR.from_coo(torch.tensor([0, 1, 1]), torch.tensor([2, 0, 1]), 2, 3)
-    copies = csr.copies(3)
-    assert copies.shape == (6, 9)
-    one = SparseMatrix(csr, torch.ones(3)).to_dense()
-    want = torch.block_diag(one, one, one)
-    assert torch.equal(SparseMatrix(copies, torch.ones(9)).to_dense(), want)
-    assert csr.copies(3) is copies
-    assert csr.copies(1) is csr
+    heads, entry = csr.interleaved(3)
+    assert heads.shape == (6, 9)
+    values = torch.tensor([1.0, 2.0, 3.0])
+    want = torch.kron(SparseMatrix(csr, values).to_dense(), torch.eye(3))
+    assert torch.equal(SparseMatrix(heads, values[entry]).to_dense(), want)
+    again, _ = CSR.from_coo(heads.row, heads.col, 6, 9)
+    assert torch.equal(again.col, heads.col)
+    assert torch.equal(again.rowptr, heads.rowptr)
+    assert csr.interleaved(3)[0] is heads
+    assert csr.interleaved(1)[0] is csr

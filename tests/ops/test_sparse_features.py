@@ -73,6 +73,19 @@ def test_sparse_dropout_has_the_distribution_of_the_dense_one(p):
     assert 0.8 < rows.var() / variance < 1.25
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_dropout_keeps_type_mean_and_mask_in_every_precision(dtype):
+    torch.manual_seed(0)
+    x = torch.ones(200_001, dtype=dtype, requires_grad=True)
+    out = dropout(x, 0.3)
+    assert out.dtype == dtype
+    assert abs((out == 0).double().mean() - 0.3) < 0.005
+    kept = out[out != 0].unique()
+    torch.testing.assert_close(kept, torch.tensor([1 / 0.7], dtype=dtype), rtol=0.005, atol=0)
+    (grad,) = torch.autograd.grad(out.sum(), x)
+    torch.testing.assert_close(grad, out.detach())
+
+
 def test_dropout_bounds_and_evaluation():
     x = torch.rand(50, 3)
     sparse = SparseFeatures.from_dense(x)

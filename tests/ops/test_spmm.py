@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gnnzoo.ops import CSR, Graph, SparseMatrix, backends, spmm
-from gnnzoo.ops.spmm import compute_dtype
+from gnnzoo.ops.spmm import compute_dtype, edge_dot
 from tests.reference.graphs import kinds
 
 F64 = torch.float64
@@ -77,6 +77,18 @@ def test_gradient_to_values_in_chunks_is_the_same(monkeypatch):
         monkeypatch.setattr(import_module("gnnzoo.ops.spmm"), "CHUNK_ELEMENTS", 7)
         parts = torch.autograd.grad(spmm(matrix, x).square().sum(), values)
     torch.testing.assert_close(whole, parts)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("channels", [1, 4, 7, 8, 17])
+def test_dot_products_of_any_width_equal_the_dense_ones(channels, dtype):
+    csr = rectangle().csr
+    left, right = torch.randn(6, channels, dtype=dtype), torch.randn(4, channels, dtype=dtype)
+    want = (left @ right.T)[csr.row.long(), csr.col.long()]
+    for backend in ("csr", "torch"):
+        with backends.use(backend):
+            found = edge_dot(left, right, csr.rowptr, csr.col, csr.row)
+        torch.testing.assert_close(found, want)
 
 
 def test_half_precision_is_computed_in_float32():

@@ -55,7 +55,8 @@ def table(tmp_path):
     path = tmp_path / "small" / "table.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
-    return load_table(path)
+    (table,) = load_table(path)
+    return table
 
 
 @pytest.fixture

@@ -84,7 +84,8 @@ def table(tmp_path):
     path = tmp_path / "small" / "table.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(raw))
-    return load_table(path)
+    (table,) = load_table(path)
+    return table
 
 
 def identify(overrides):
@@ -126,12 +127,12 @@ def test_an_extract_merges_old_and_new_and_forgets_removed_cells(table, make_rec
         make_record(gcn, 1, 0.6, code_hash="old"),
         make_record("dataset=cora model=gone", 0, 0.9),
     ]
-    path = extract(table, identify, first)
-    extract(table, identify, [make_record(gcn, 0, 0.8), make_record(mlp, 0, 0.4)])
-    kept = [(r["cell_hash"], r["seed"], r["test"]) for r in published_records(table)]
+    path = extract([table], identify, first)
+    extract([table], identify, [make_record(gcn, 0, 0.8), make_record(mlp, 0, 0.4)])
+    kept = [(r["cell_hash"], r["seed"], r["test"]) for r in published_records([table])]
     assert kept == [(gcn, 0, 0.8), (gcn, 1, 0.6), (mlp, 0, 0.4), (mlp, 1, 0.5)]
     before = path.read_bytes()
-    extract(table, identify, [])
+    extract([table], identify, [])
     assert path.read_bytes() == before
     for line in before.splitlines():
         assert len(line) < 2000
@@ -141,4 +142,10 @@ def test_an_extract_merges_old_and_new_and_forgets_removed_cells(table, make_rec
 def test_the_installed_package_is_never_written_to(table, monkeypatch, tmp_path):
     monkeypatch.setattr("gnnzoo.__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(ValueError, match="part of the installed package"):
-        extract(table, identify, [])
+        extract([table], identify, [])
+
+
+def test_a_cell_in_two_blocks_is_extracted_once(table, make_record):
+    record = make_record("dataset=cora model=mlp", 1, 0.5)
+    path = extract([table, table], identify, [record])
+    assert len(path.read_text().splitlines()) == 1

@@ -30,7 +30,8 @@ def _load(folder, raw):
     path = folder / "small" / "table.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(raw))
-    return load_table(path)
+    (table,) = load_table(path)
+    return table
 
 
 def test_a_table_has_a_cell_per_method_and_data_set(tmp_path):
@@ -110,7 +111,7 @@ def test_an_unknown_table_is_a_key_error_that_reads_well():
 
 
 def test_the_planetoid_table_loads_and_names_its_sources():
-    table = load_table(PLANETOID)
+    (table,) = load_table(PLANETOID)
     assert [row.name for row in table.rows] == ["MLP", "GCN", "DAGNN"]
     assert len(table.cells()) == 6
     assert table.seeds == tuple(range(20))
@@ -118,3 +119,28 @@ def test_the_planetoid_table_loads_and_names_its_sources():
     assert (dagnn["cora"].mean, dagnn["citeseer"].mean) == (0.844, 0.733)
     assert table.row("GCN").reported["citeseer"].runs is None
     assert not table.row("MLP").reported["cora"].verified
+
+
+def test_a_column_may_have_its_own_metric_and_seeds(tmp_path):
+    raw = _raw()
+    raw["columns"]["mines"] = {
+        "overrides": ["dataset=minesweeper"],
+        "metric": "roc_auc",
+        "seeds": [1, 2],
+    }
+    table = _load(tmp_path, raw)
+    assert [(column.metric, column.seeds) for column in table.columns] == [
+        ("accuracy", (0, 1, 2)),
+        ("roc_auc", (1, 2)),
+    ]
+    assert [cell.seeds for cell in table.cells()] == [(0, 1, 2), (1, 2)] * 2
+
+
+def test_every_yaml_document_is_a_block(tmp_path):
+    path = tmp_path / "two" / "table.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump_all([_raw(), _raw() | {"title": "Second"}]))
+    assert [(table.name, table.title) for table in load_table(path)] == [
+        ("two", "Title"),
+        ("two", "Second"),
+    ]
