@@ -57,7 +57,8 @@ class RunConfig:
     run_dir: str | None = None  # null: a folder under runs/ named after the settings
     rerun: bool = False  # run again although a finished record exists
     progress: str = "auto"  # auto | bar | lines | none
-    checkpoint_seconds: float = 20.0  # time between two checkpoints
+    track: Any = "none"  # none | tensorboard | wandb | a list: mirror the run there as well
+    checkpoint_seconds: float = 20.0  # time between two checkpoints, and between two such updates
     trusted_targets: list[str] = field(default_factory=list)  # packages whose parts may be built
 
 

@@ -16,8 +16,8 @@ _EXTRAS = {
     ),
     "triton": ("fused kernels on CUDA", "comes with torch's CUDA builds"),
     "optuna": ("hyper-parameter search", 'pip install "gnnzoo[tune]"'),
-    "tensorboard": ("mirroring run records", 'pip install "gnnzoo[track]"'),
-    "wandb": ("mirroring run records", 'pip install "gnnzoo[track]"'),
+    "tensorboard": ("mirroring runs, track=tensorboard", 'pip install "gnnzoo[track]"'),
+    "wandb": ("mirroring runs, track=wandb", 'pip install "gnnzoo[track]"'),
 }
 
 

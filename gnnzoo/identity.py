@@ -26,6 +26,7 @@ NOT_IDENTITY = frozenset(
         "run_dir",
         "rerun",
         "progress",
+        "track",
         "checkpoint_seconds",
         "trusted_targets",
     }

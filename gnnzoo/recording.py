@@ -21,6 +21,7 @@ from gnnzoo.ops import backends
 from gnnzoo.paths import runs_root
 from gnnzoo.results import (
     RunStore,
+    Tracks,
     new_record,
     plot_curve,
     timestamp,
@@ -45,16 +46,19 @@ class Recording:
         self.composed, self.settings = composed, composed.settings
         self.run_dir, self.in_sweep = run_dir, in_sweep
         self.began = time.perf_counter()
+        choices = composed.choices
+        self.name = f"{choices['model']} on {choices['dataset']}, seed {identity.seed}"
         self.record = new_record(
             config=OmegaConf.to_container(composed.settings, resolve=True),
             cell_hash=identity.cell_hash,
             code_hash=identity.code_hash,
             seed=identity.seed,
             tuned=composed.tuned,
-            protocol={"name": composed.choices["protocol"], **composed.settings.protocol},
+            protocol={"name": choices["protocol"], **composed.settings.protocol},
         )
-        resumes = (run_dir / "checkpoint.pt").is_file()
-        before = read_record(run_dir) if resumes else None
+        self.resumes = (run_dir / "checkpoint.pt").is_file()
+        self.tracks: Tracks | None = None
+        before = read_record(run_dir) if self.resumes else None
         self.seconds_before = (before or {}).get("seconds_total") or 0.0
 
     def recorded(self) -> Record:
@@ -77,6 +81,8 @@ class Recording:
         self.record |= {"status": status, "error": error}
         self._write()
         RunStore(runs_root()).append(self.record, self.run_dir)
+        if self.tracks is not None:
+            self.tracks.close(self.record)
 
     def _write(self) -> None:
         seconds = self.seconds_before + time.perf_counter() - self.began
@@ -85,6 +91,9 @@ class Recording:
 
     def _train_and_test(self, stop_requested: Callable[[], bool]) -> None:
         settings = self.settings
+        self.tracks = Tracks(
+            settings.track, self.run_dir, self.name, self.record, resumed=self.resumes
+        )
         device = choose_device(settings.device)
         parts = build_parts(self.composed, device)
         size = parts.task.data.num_nodes + parts.task.data.num_edges
@@ -93,17 +102,16 @@ class Recording:
         self._describe(parts, device)
         memory = PeakMemory(device)
         memory.start()
-        checkpoint = Checkpoint(
-            self.run_dir / "checkpoint.pt", settings.checkpoint_seconds, stop_requested, self._write
-        )
-        choices = self.composed.choices
+        path, seconds = self.run_dir / "checkpoint.pt", settings.checkpoint_seconds
+        checkpoint = _TrackedCheckpoint(self.tracks, path, seconds, stop_requested, self._write)
         fit = parts.trainer.fit(
             parts.encoder,
             parts.head,
             checkpoint,
             make_reporter(settings.progress, self.in_sweep),
-            f"{choices['model']} on {choices['dataset']}, seed {settings.seed}",
+            self.name,
         )
+        self.tracks.log(fit.curve)
         metrics = test_scores(parts, fit, device)
         self._scores(metrics, parts.task.metric, fit)
         self.record["peak_memory_mib"] = round(memory.mib(), 1)
@@ -138,14 +146,25 @@ class Recording:
         selected = fit.selection.best[parts.task.metric]
         save_weights(self.run_dir / "weights.safetensors", selected.state)
         write_curve_csv(self.run_dir / "curve.csv", fit.curve)
-        choices = self.composed.choices
         plot_curve(
             fit.curve,
             self.run_dir / "curve.png",
-            title=f"{choices['model']} on {choices['dataset']}, seed {self.settings.seed}",
+            title=self.name,
             metric=parts.task.metric,
             best_epoch=selected.epoch + 1,
         )
+
+
+class _TrackedCheckpoint(Checkpoint):
+    """Mirrors the curve whenever it is safe: epochs that a kill would take back are not shown."""
+
+    def __init__(self, tracks: Tracks, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.tracks = tracks
+
+    def save(self, state: dict[str, Any]) -> None:
+        super().save(state)
+        self.tracks.log(state["curve"])
 
 
 def _cpu_name() -> str:

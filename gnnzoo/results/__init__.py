@@ -25,6 +25,7 @@ from gnnzoo.results.summary import (
 )
 from gnnzoo.results.table import Cell, Column, Reported, Row, Table
 from gnnzoo.results.table_yaml import UnknownTableError, list_tables, load_table
+from gnnzoo.results.tracks import Tracks, mirror_names
 
 __all__ = [
     "Cell",
@@ -35,6 +36,7 @@ __all__ = [
     "RunStore",
     "Summary",
     "Table",
+    "Tracks",
     "UnknownTableError",
     "collect",
     "compact",
@@ -43,6 +45,7 @@ __all__ = [
     "json_safe",
     "list_tables",
     "load_table",
+    "mirror_names",
     "missing",
     "new_record",
     "plot_comparison",
