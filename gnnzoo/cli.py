@@ -38,7 +38,7 @@ def train(context: typer.Context) -> None:
     sys.argv = ["gnnzoo train", *flags, *rest]  # Hydra wants its flags before the overrides
     with sweep.ledger() as ledger:
         try:
-            with _resumable():
+            with _resumable(), sweep.seeds_composed_once():
                 hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
         finally:
             status = sweep.summarise(ledger)

@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,34 @@ def ledger() -> Iterator[Path]:
             yield path
         finally:
             del os.environ[_LEDGER]
+
+
+@contextmanager
+def seeds_composed_once() -> Iterator[None]:
+    """Let Hydra compose jobs that differ in their seed once before it starts them.
+
+    It composes every job to find mistakes early, one after the other, while all workers wait: for
+    many small runs a large part of the whole time. Each job composes its own settings anyway.
+    """
+    from hydra.plugins.sweeper import Sweeper
+
+    validate = Sweeper.validate_batch_is_legal
+    Sweeper.validate_batch_is_legal = lambda sweeper, batch: validate(
+        sweeper, without_other_seeds(batch)
+    )
+    try:
+        yield
+    finally:
+        Sweeper.validate_batch_is_legal = validate
+
+
+def without_other_seeds(jobs: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The first job of those that have everything but a numeric seed in common."""
+    first: dict[tuple[str, ...], Sequence[str]] = {}
+    for job in jobs:
+        rest = tuple(entry for entry in job if not re.fullmatch(r"seed=\d+", entry))
+        first.setdefault(rest, job)
+    return list(first.values())
 
 
 def report_job(overrides: tuple[str, ...], status: str, **fields: Any) -> None:

@@ -15,6 +15,7 @@ from gnnzoo.bench.harness import Contestant, Result, race
 from gnnzoo.bench.loop import loop
 from gnnzoo.bench.report import Row, print_table, write_csv
 from gnnzoo.bench.spmm import spmm
+from gnnzoo.bench.sweep import sweep
 from gnnzoo.data import MissingDataError
 
 __all__ = ["BENCHMARKS", "Contestant", "Result", "Row", "Settings", "race", "run_benchmarks"]
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Case]]] = {
     "gcn": gcn,
     "loop": loop,
     "spmm": spmm,
+    "sweep": sweep,
 }
 
 
@@ -50,7 +52,7 @@ def run_benchmarks(
     for name in names or BENCHMARKS:
         found = []
         for case, run in BENCHMARKS[name](settings):
-            print(f"{name}: {case} ... (up to two minutes)", file=sys.stderr, flush=True)
+            print(f"{name}: {case} ... (up to some minutes)", file=sys.stderr, flush=True)
             try:
                 found += run()
             except MissingDataError as error:

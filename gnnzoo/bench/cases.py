@@ -36,9 +36,12 @@ class Settings:
     min_rounds: int = 3
     quick: bool = False
 
-    def race(self, contestants: Sequence[Contestant], budgets: float = 1.0) -> list[Result]:
+    def race(
+        self, contestants: Sequence[Contestant], budgets: float = 1.0, commands: bool = False
+    ) -> list[Result]:
         """`harness.race` with these settings, for ``budgets`` times the usual time."""
-        return race(contestants, self.device, budgets * self.budget_seconds, self.min_rounds)
+        seconds = budgets * self.budget_seconds
+        return race(contestants, self.device, seconds, self.min_rounds, commands)
 
 
 @dataclass(frozen=True)

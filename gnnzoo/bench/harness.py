@@ -74,6 +74,7 @@ def race(
     device: torch.device,
     budget_seconds: float = 10.0,
     min_rounds: int = 3,
+    commands: bool = False,
 ) -> list[Result]:
     """Time all contestants, the first being the reference.
 
@@ -82,12 +83,10 @@ def race(
         device: Where they run; CUDA is synchronised around every timing.
         budget_seconds: New rounds begin until this much time has passed.
         min_rounds: Rounds to do in any case.
+        commands: Steps are processes of their own: each is timed once per round with nothing to
+            warm up, and memory is not measured.
     """
-    repeats = []
-    for contestant in contestants:
-        contestant.step()
-        once = _seconds(contestant.step, 1, device)
-        repeats.append(min(max(round(BURST_SECONDS / max(once, 1e-9)), 1), 1000))
+    repeats = [1 if commands else _repeats(contestant, device) for contestant in contestants]
     rounds: list[list[float]] = []
     end = time.perf_counter() + budget_seconds
     while len(rounds) < min_rounds or (time.perf_counter() < end and len(rounds) < MAX_ROUNDS):
@@ -98,11 +97,20 @@ def race(
             ]
         )
     gc.collect()
-    peaks = [peak_extra_mib(contestant.step, device) for contestant in contestants]
+    peaks = [
+        None if commands else peak_extra_mib(contestant.step, device) for contestant in contestants
+    ]
     return [
         _result(contestant, [(row[i], row[i] / row[0]) for row in rounds], peaks[i], peaks[0])
         for i, contestant in enumerate(contestants)
     ]
+
+
+def _repeats(contestant: Contestant, device: torch.device) -> int:
+    """How often to run a contestant in a round; warms it up on the way."""
+    contestant.step()
+    once = _seconds(contestant.step, 1, device)
+    return min(max(round(BURST_SECONDS / max(once, 1e-9)), 1), 1000)
 
 
 def _seconds(step: Callable[[], object], times: int, device: torch.device) -> float:

@@ -51,3 +51,11 @@ def test_peak_memory_does_not_hide_in_what_another_contestant_freed():
     if first is None:
         pytest.skip("this system does not reset the high-water mark")
     assert second == pytest.approx(first, rel=0.3)
+
+
+def test_commands_are_run_once_per_round_and_never_beside_it():
+    calls = []
+    contestants = [Contestant(name, lambda name=name: calls.append(name)) for name in "ab"]
+    results = race(contestants, CPU, budget_seconds=0.0, min_rounds=3, commands=True)
+    assert calls == ["a", "b"] * 3
+    assert [result.peak_mib for result in results] == [None, None]
