@@ -17,7 +17,7 @@ from gnnzoo.config import Composed, ConfigError
 from gnnzoo.fitting import test_scores
 from gnnzoo.identity import Identity
 from gnnzoo.interrupts import stop_on_signal
-from gnnzoo.ops import backends
+from gnnzoo.ops import backends, spare
 from gnnzoo.paths import runs_root
 from gnnzoo.results import (
     RunStore,
@@ -75,6 +75,8 @@ class Recording:
         except Exception as error:
             self._close("failed", error=f"{type(error).__name__}: {error}")
             raise
+        finally:
+            spare.release()  # the next run in this process would be charged for it
         return self.record
 
     def _close(self, status: str, error: str | None = None) -> None:

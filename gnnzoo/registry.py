@@ -94,7 +94,9 @@ def entry(kind: str, name: str) -> dict[str, Any]:
 def describe(kind: str, name: str) -> str:
     """One line about an entry: the first sentence of what its ``_target_`` or card says."""
     if kind == "tables":
-        return OmegaConf.load(experiments_root() / name / "table.yaml").title
+        from gnnzoo.results import load_table
+
+        return load_table(name)[0].title
     card = cards_root() / name / "card.yaml"
     if kind == "datasets" and card.is_file():
         content = OmegaConf.load(card)

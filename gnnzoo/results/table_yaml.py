@@ -46,6 +46,8 @@ def load_table(name_or_path: str | Path) -> list[Table]:
         )
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        if not documents:
+            raise ValueError("holds no table")
         return [_table(path.absolute(), document) for document in documents]
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from error

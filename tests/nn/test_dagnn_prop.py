@@ -1,3 +1,4 @@
+import weakref
 from importlib import import_module
 
 import pytest
@@ -284,3 +285,50 @@ def test_repr_and_state_dict_and_reset():
     assert torch.equal(prop(x, random_edges(9, 24)), other(x, random_edges(9, 24)))
     other.reset_parameters()
     assert not torch.equal(prop.gate.weight, other.gate.weight)
+
+
+class LiveBytes(TorchDispatchMode):
+    """Notes the most bytes that results of operations hold at one time."""
+
+    def __init__(self):
+        super().__init__()
+        self.live, self.bytes, self.peak = {}, 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for item in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(item, torch.Tensor) and item.layout == torch.strided:
+                self.note(item.untyped_storage())
+        return result
+
+    def note(self, storage):
+        if (key := storage._cdata) not in self.live:
+            size = storage.nbytes()
+            self.live[key] = size
+            self.bytes += size
+            self.peak = max(self.peak, self.bytes)
+            weakref.finalize(storage, self.forget, key)
+
+    def forget(self, key):
+        self.bytes -= self.live.pop(key, 0)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_peak_memory_without_store_does_not_grow_with_the_hops(training, monkeypatch):
+    monkeypatch.setattr(SOURCE, "GROUP_ELEMENTS", 1)
+    num_nodes, channels = 200, 64
+    graph = Graph.from_edge_index(random_edges(num_nodes, 600, undirected=True), num_nodes)
+    graph.gcn_norm()
+    peaks = []
+    for num_hops in (4, 30):
+        prop = layer(channels, num_hops, torch.float32, memory="recompute")
+        z = torch.randn(num_nodes, channels, requires_grad=training)
+        with torch.set_grad_enabled(training), LiveBytes() as seen:
+            out = prop(z, graph)
+            if training:
+                out.sum().backward()
+        peaks.append(seen.peak)
+    per_node = (
+        26 * num_nodes * 4 * 6
+    )  # scalars per node and hop may grow: gates and their gradients
+    assert peaks[1] <= peaks[0] + per_node

@@ -39,6 +39,9 @@ def test_another_size_gets_memory_of_its_own():
     second.fill_(2.0)
     assert first.shape == (4, 5)
     assert bool((first == 1.0).all())
+    del first, second
+    assert spare.large_empty((4, 5), torch.float32, CPU).shape == (4, 5)
+    assert spare.large_empty((2, 5), torch.float32, CPU).shape == (2, 5)
 
 
 def test_two_graphs_of_autograd_alive_at_once_do_not_share_hops():

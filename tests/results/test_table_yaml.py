@@ -112,8 +112,9 @@ def test_an_unknown_table_is_a_key_error_that_reads_well():
 
 def test_the_planetoid_table_loads_and_names_its_sources():
     (table,) = load_table(PLANETOID)
-    assert [row.name for row in table.rows] == ["MLP", "GCN", "DAGNN"]
-    assert len(table.cells()) == 6
+    names = [row.name for row in table.rows]
+    assert names == ["MLP", "GCN", "GCN, tuned", "GAT", "SGC", "APPNP", "DAGNN"]
+    assert len(table.cells()) == 14
     assert table.seeds == tuple(range(20))
     dagnn = table.row("DAGNN").reported
     assert (dagnn["cora"].mean, dagnn["citeseer"].mean) == (0.844, 0.733)
@@ -144,3 +145,11 @@ def test_every_yaml_document_is_a_block(tmp_path):
         ("two", "Title"),
         ("two", "Second"),
     ]
+
+
+def test_a_file_without_a_table_is_named(tmp_path):
+    path = tmp_path / "empty" / "table.yaml"
+    path.parent.mkdir()
+    path.write_text("# nothing yet\n")
+    with pytest.raises(ValueError, match="holds no table"):
+        load_table(path)
