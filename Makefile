@@ -33,6 +33,6 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 # torch-scatter compiles against the torch that is installed, hence no build isolation
 $(VENV)/.tested: $(VENV)/.installed
 	@echo "installing what the tests need; torch-scatter compiles for some minutes"
-	$(PIP) install --quiet -c constraints.txt -e '.[dev,track,tune]' setuptools wheel ninja hatchling editables
+	$(PIP) install --quiet -c constraints.txt -e '.[dev,tune]' setuptools wheel ninja hatchling editables
 	$(PIP) install --quiet -c constraints.txt --no-build-isolation torch-scatter
 	touch $@
