@@ -191,6 +191,9 @@ def test_wandb_offline_holds_curve_settings_and_record(workspace, toy_graph, mon
     record = execute(composed(toy_graph, "track=wandb")).record
     here = workspace / "here"
     (path,) = here.glob("wandb/offline-run-*/*.wandb")
+    end = time.monotonic() + 60  # a process of wandb's own writes, a little after the run has ended
+    while record["code_hash"].encode() not in path.read_bytes() and time.monotonic() < end:
+        time.sleep(0.05)
     stored = path.read_bytes()  # values stand there as JSON
     curve = read_curve_csv(here / "curve.csv")
     missing = [
