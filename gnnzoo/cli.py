@@ -109,7 +109,7 @@ def _one_sentence(error: Exception) -> str:
     from gnnzoo.results import UnknownTableError
     from gnnzoo.train.backprop import TrainingFailed
 
-    expected = (ValueError, ImportError, MissingDataError, RunRefused, TrainingFailed)
+    expected = (ValueError, ImportError, OSError, MissingDataError, RunRefused, TrainingFailed)
     expected += (UnknownName, UnknownTableError)
     if os.environ.get("GNNZOO_TRACEBACK") or not isinstance(error, expected):
         traceback.print_exc()
@@ -251,6 +251,6 @@ def main() -> None:
     """Entry point of the ``gnnzoo`` command."""
     try:
         app()
-    except (ValueError, KeyError) as error:
+    except Exception as error:
         print(f"error: {_one_sentence(error)}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -40,6 +40,7 @@ def tune(search: Search, num_jobs: int = 1, minutes: float | None = None) -> Pat
         ConfigError: If every trial failed.
         RunRefused: If another process is at the same search.
     """
+    search.params(2)  # a missing Optuna is told before any run has begun
     search.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(search.folder / ".lock", timeout=0):
