@@ -160,3 +160,17 @@ def test_a_table_is_filled_from_an_empty_folder(workspace):
     plot = Path(done.stdout.split()[-1])
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert "every cell is filled" in gnnzoo("table", "demo", "--fill").stderr
+
+
+def test_a_file_that_cannot_be_used_is_one_sentence_from_every_command(workspace, monkeypatch):
+    (workspace / "afile").touch()
+    monkeypatch.setenv("GNNZOO_RUNS", str(workspace / "afile"))
+    for command in (
+        ("table", "demo"),
+        ("tune", "dataset=digits", "model=sgc", "--space", "sgc", "--trials", "1"),
+    ):
+        done = gnnzoo(*command)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: ")
+        assert "afile" in done.stderr
