@@ -1,5 +1,6 @@
 """Build the parts of a run from its settings."""
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,7 +45,22 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     known = {name: getattr(data, name) for name in getattr(encoder_type, "needs", ())}
     known |= {"in_channels": data.x.size(-1), "out_channels": head.width}
     encoder = build(model, trusted, **known).to(device)
+    if samples:
+        _warn_of_short_samples(encoder, len(head.batching.num_neighbors))
     return Parts(dataset, task, encoder, head, build(settings.trainer, trusted))
+
+
+def _warn_of_short_samples(encoder: nn.Module, num_hops: int) -> None:
+    """Say so where layers look at neighbours that no sample holds."""
+    reaches = [getattr(layer, "reach", None) for layer in getattr(encoder, "layers", [None])]
+    name, sampled = type(encoder).__name__, f"head.batching.num_neighbors samples {num_hops} hops"
+    if None in reaches:
+        warnings.warn(f"{sampled}; {name} has a layer that looks further at once", stacklevel=3)
+    elif sum(reaches) > num_hops:
+        warnings.warn(
+            f"{sampled}, but {name} looks {sum(reaches)} hops far; give one number for each",
+            stacklevel=3,
+        )
 
 
 def prepare(

@@ -7,7 +7,7 @@ import io
 import json
 import tokenize
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, resolve_name
@@ -16,7 +16,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gnnzoo.config import Composed, resolve_target, targets
+from gnnzoo.config import Composed, RunConfig, resolve_target, targets
 
 NOT_IDENTITY = frozenset(
     {
@@ -66,26 +66,43 @@ class Identity:
 
 
 def cell_hash(composed: Composed) -> str:
-    """sha256 of the settings with constructor defaults, without seed, device and paths."""
+    """sha256 of what the settings change from their defaults, without seed, device and paths.
+
+    A default is left out whether it is written down or not, so that a setting which is added later
+    leaves the runs that do not use it what they were. A default that changes is seen by
+    :func:`code_hash`.
+    """
     settings = OmegaConf.to_container(composed.settings, resolve=True)
     kept = {key: value for key, value in settings.items() if key not in NOT_IDENTITY}
-    filled = _canonical(kept, composed.trusted())
-    return hashlib.sha256(json.dumps(filled, sort_keys=True).encode()).hexdigest()
+    own = _beyond(_canonical(kept, composed.trusted()), asdict(RunConfig()))
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
 def _canonical(value: Any, trusted: Iterable[str]) -> Any:
     if isinstance(value, Mapping):
-        filled = {key: _canonical(entry, trusted) for key, entry in value.items()}
-        if "_target_" in filled:
-            filled = _defaults(filled["_target_"], trusted) | filled
-            if isinstance(filled.get("path"), str):  # a file is what it holds, not where it lies
-                filled["path"] = _content_hash(Path(filled["path"]))
-        return filled
+        own = {key: _canonical(entry, trusted) for key, entry in value.items()}
+        if "_target_" in own:
+            own = _beyond(own, _defaults(own["_target_"], trusted))
+            if isinstance(own.get("path"), str):  # a file is what it holds, not where it lies
+                own["path"] = _content_hash(Path(own["path"]))
+        return own
     if isinstance(value, list | tuple):
         return [_canonical(entry, trusted) for entry in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)  # lr=1 and lr=1.0 are the same setting
     return value
+
+
+def _beyond(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that differ from their defaults."""
+    own = {}
+    for key, value in settings.items():
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value, default = _beyond(value, default), {}
+        if key not in defaults or json.dumps(value) != json.dumps(default):  # 1 is not True
+            own[key] = value
+    return own
 
 
 def _defaults(target: str, trusted: Iterable[str]) -> dict[str, Any]:

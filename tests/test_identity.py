@@ -1,9 +1,12 @@
 """Equal runs have equal hashes; whatever can change a number changes one of them."""
 
 import importlib
+import inspect
 import sys
+from dataclasses import dataclass
 
 import pytest
+from omegaconf import open_dict
 
 from gnnzoo import identity
 from gnnzoo.config import compose
@@ -34,6 +37,39 @@ def test_a_default_written_out_is_the_same_cell():
     assert cell("model=gcn", "~model.act") == cell("model=gcn")
     assert cell("model=gcn", "model.act=elu") != cell("model=gcn")
     assert cell("trainer.lr=1") == cell("trainer.lr=1.0")
+
+
+def test_a_setting_added_later_leaves_old_runs_what_they_were(tmp_path, monkeypatch):
+    (tmp_path / "mylab.py").write_text("from torch.nn import Module\nclass Own(Module): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mylab", raising=False)
+    settings = ("model=mlp", "model._target_=mylab.Own", "trusted_targets=[mylab]")
+    own = importlib.import_module("mylab").Own
+
+    def old(in_channels, width=8): ...
+    def new(in_channels, width=8, rescale=False): ...
+
+    own.__signature__ = inspect.signature(old)
+    before = cell(*settings)
+    own.__signature__ = inspect.signature(new)
+    assert cell(*settings) == before == cell(*settings, "+model.rescale=false")
+    assert cell(*settings, "+model.rescale=true") != before
+    assert cell(*settings, "+model.rescale=0") != before, "0 is not False to every model"
+
+
+def test_a_run_setting_added_later_leaves_old_runs_what_they_were(monkeypatch):
+    @dataclass
+    class Later(identity.RunConfig):
+        autotune: bool = False
+
+    before = compose([])
+    after = compose([])
+    with open_dict(after.settings):
+        after.settings.autotune = False
+    monkeypatch.setattr(identity, "RunConfig", Later)
+    assert identity.cell_hash(after) == identity.cell_hash(before)
+    after.settings.autotune = True
+    assert identity.cell_hash(after) != identity.cell_hash(before)
 
 
 def test_a_recipe_and_the_same_values_by_hand_are_the_same_cell():

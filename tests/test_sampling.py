@@ -1,6 +1,7 @@
 """Training on sampled mini-batches, from the settings to the record."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -201,3 +202,20 @@ def test_the_recipe_for_a_large_graph_runs_on_a_small_one(workspace, toy_graph):
     assert execute(composed).record["status"] == "finished"
     h = encode_layerwise(parts.encoder.eval(), parts.task.data, 1.0)
     assert h.shape == (60, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (("model=sage", "head.batching.num_neighbors=[3]"), "samples 1 hops, but SAGE looks 2"),
+        (("model=dagnn",), "DAGNN has a layer that looks further"),
+        (("model=sage",), None),
+        (("model=mlp", "head.batching.num_neighbors=[3]"), None),
+    ],
+)
+def test_samples_shorter_than_the_encoder_looks_are_told(settings, complaint):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        build_parts(compose(["batching=neighbors", *settings]), torch.device("cpu"))
+    told = [str(entry.message) for entry in caught if "num_neighbors" in str(entry.message)]
+    assert [complaint in text for text in told] == ([True] if complaint else [])

@@ -46,6 +46,11 @@ class Graph:
                     (n for n in edge_index.sparse_size() if n is not None), default=None
                 )
             edge_index = edge_index.as_tensor()
+        if edge_index.layout != torch.strided:
+            raise ValueError(
+                "edge_index is a sparse matrix; torch_geometric.utils.to_edge_index(matrix.t())[0] "
+                "makes edges of one with targets as rows"
+            )
         if edge_index.dim() != 2 or edge_index.size(0) != 2:
             raise ValueError(f"edge_index must have shape [2, E], got {list(edge_index.shape)}")
         if edge_index.is_floating_point() or edge_index.dtype == torch.bool:

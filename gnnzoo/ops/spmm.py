@@ -157,7 +157,8 @@ def _forward(
 
 
 def _save(ctx, inputs, output) -> None:
-    ctx.save_for_backward(*inputs)
+    x, *pattern = inputs
+    ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, *pattern)
 
 
 def _backward(ctx, grad):

@@ -124,6 +124,7 @@ def test_edge_index_and_sizes_are_read():
         (torch.tensor([0, 1]), r"\[2, E\]"),
         (torch.zeros(3, 2, dtype=torch.long), r"\[2, E\]"),
         (torch.zeros(2, 2), "integers"),
+        (torch.eye(3).to_sparse(), "to_edge_index"),
     ],
 )
 def test_bad_edges_are_named(edges, message):

@@ -165,3 +165,13 @@ def test_report_names_a_back_end_for_every_operation():
 def test_unknown_back_end_is_refused():
     with pytest.raises(ValueError, match=r"'abacus'; there are csr"), backends.use("abacus"):
         pass
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_x_is_kept_for_the_gradient_to_the_values_only(weighted):
+    graph = Graph.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 0]]), 3)
+    matrix = graph.matrix(torch.ones(3, requires_grad=True) if weighted else None)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        spmm(matrix, torch.randn(3, 7, requires_grad=True))
+    assert (torch.Size([3, 7]) in kept) == weighted
