@@ -31,11 +31,12 @@ def train(context: typer.Context) -> None:
     from gnnzoo.paths import conf_root
 
     register_schema()
-    _check_settings(context.args)
-    sys.path.append(os.getcwd())  # a trusted package may lie where one stands
     flags = [argument for argument in context.args if argument in ("-m", "--multirun")]
     rest = [argument for argument in context.args if argument not in flags]
-    sys.argv = ["gnnzoo train", *flags, *rest]  # Hydra wants its flags before the overrides
+    arguments = [*flags, *rest]  # Hydra wants its flags before the overrides
+    _check(arguments)
+    sys.path.append(os.getcwd())  # a trusted package may lie where one stands
+    sys.argv = ["gnnzoo train", *arguments]
     with sweep.ledger() as ledger:
         try:
             with _resumable(), sweep.seeds_composed_once():
@@ -45,12 +46,19 @@ def train(context: typer.Context) -> None:
         raise typer.Exit(status)
 
 
-def _check_settings(arguments: list[str]) -> None:
-    """Compose once ourselves where no flag of Hydra's is given: our messages are shorter."""
-    from gnnzoo.config import compose
+def _check(arguments: list[str]) -> None:
+    """Refuse what Hydra would refuse at length; our messages are shorter."""
+    from hydra._internal.utils import get_args_parser
 
-    if not any(argument.startswith("-") for argument in arguments):
-        compose(arguments)
+    from gnnzoo.config import compose
+    from gnnzoo.files import make_folder
+    from gnnzoo.paths import runs_root
+
+    flags = get_args_parser().parse_args(arguments)
+    if not flags.multirun and not flags.config_path and not flags.config_name:
+        compose(flags.overrides, [flags.config_dir] if flags.config_dir else [])
+    if not (flags.help or flags.hydra_help or flags.cfg or flags.info):
+        make_folder(runs_root(), "GNNZOO_RUNS")
 
 
 @contextmanager
@@ -136,8 +144,10 @@ def list_(
 
     names = list_names(kind, pattern)
     if not names:
-        typer.echo(f"no {kind} match {pattern!r}; '*' stands for any letters", err=True)
-    width = max(map(len, names), default=0)
+        close = list_names(kind, f"*{pattern}*")
+        hint = f"'*{pattern}*' gives {', '.join(close)}" if close else "'*' stands for any letters"
+        raise ValueError(f"no {kind} match {pattern!r}; {hint}")
+    width = max(map(len, names))
     for name in names:
         typer.echo(f"{name:<{width}}  {describe(kind, name)}")
 
@@ -157,6 +167,8 @@ def table(
     from rich.console import Console
 
     from gnnzoo import tables
+    from gnnzoo.files import make_folder
+    from gnnzoo.paths import runs_root
     from gnnzoo.results import collect, load_table, to_rich
 
     blocks = load_table(name)
@@ -164,6 +176,7 @@ def table(
     failures = []
     if keep:
         tables.refuse_installed(blocks)
+    make_folder(runs_root(), "GNNZOO_RUNS")
     if fill:
         with _resumable():
             failures = tables.fill(blocks, identify, jobs or tables.default_jobs())
@@ -200,7 +213,11 @@ def tune(
 ) -> None:
     """Search hyper-parameters by validation scores; prints the winning recipe and its file."""
     from gnnzoo import tune as tuning
+    from gnnzoo.files import make_folder
+    from gnnzoo.paths import runs_root
     from gnnzoo.tables import default_jobs
+
+    make_folder(runs_root(), "GNNZOO_RUNS")
 
     search = tuning.Search(
         tuple(overrides),

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -97,7 +98,7 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str | Path] = ()) ->
                 "config", overrides + search * bool(folders), return_hydra_config=True
             )
     except HydraException as error:
-        raise ConfigError(explain(error)) from error
+        raise ConfigError(explain(error, overrides)) from error
     settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     return from_hydra(settings, config.hydra)
 
@@ -116,30 +117,51 @@ def from_hydra(settings: DictConfig, hydra: DictConfig) -> Composed:
     return composed
 
 
-def explain(error: HydraException) -> str:
+def refuse_missing(settings: DictConfig) -> None:
+    """Raise a ``ConfigError`` if a part needs a setting that nobody gave."""
+    if missing := sorted(OmegaConf.missing_keys(settings)):
+        raise ConfigError(f"{missing[0]} is needed; give it as {missing[0]}=...")
+
+
+def explain(error: HydraException, overrides: Iterable[str] = ()) -> str:
     """What Hydra could not compose, in one sentence."""
     text = str(error)
     if found := re.match(r"(?:In '.*': )?Could not find '([^']*)/([^'/]*)'", text):
         group, name = found.groups()
         options = re.findall(r"^\t(\S+)$", text.partition("Available options")[2], re.MULTILINE)
-        close = get_close_matches(name, options) or options
-        return f"no {group} named {name!r}; there is: {', '.join(close)}"
+        return f"no {group} named {name!r}; {_options(name, options)}"
     if found := re.match(r"Could not override '([^']*)'", text):
-        return _no_setting(found[1], compose([]).settings)
+        others = [entry for entry in overrides if entry.lstrip("+~").split("=")[0] != found[1]]
+        return _no_setting(found[1], compose(others).settings)
+    reason = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
+    if found := re.match(r"Value '(.*)' of type .* could not be converted to (\w+)", reason):
+        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+        setting = text.removeprefix("Error merging override ").partition("=")[0]
+        return f"{setting} must be {kind.get(found[2], found[2])}, got {found[1]!r}"
     if text.startswith("Ambiguous value"):
         return f"{text.splitlines()[0]}; add -m to sweep over several values"
-    reason = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
-    return text.split("\nConfig search path")[0].strip().splitlines()[0] + reason
+    first = text.split("\nConfig search path")[0].strip().splitlines()[0]
+    return f"{first}: {reason}" if reason else first
+
+
+def _options(name: str, options: Iterable[str]) -> str:
+    """The options close to a name, all of them where none is."""
+    options = list(options)
+    if close := get_close_matches(name, options):
+        return f"did you mean {' or '.join(close)}?"
+    return f"there is: {', '.join(options)}"
 
 
 def _no_setting(name: str, settings: DictConfig) -> str:
     paths = [path for path in _paths(OmegaConf.to_container(settings)) if path != name]
     last = name.rpartition(".")[2]
-    close = [path for path in paths if path.rpartition(".")[2] == last]
-    close += get_close_matches(name, paths, n=2) if not close else []
-    if not close:
-        by_last = {path.rpartition(".")[2]: path for path in paths}
-        close = [by_last[match] for match in get_close_matches(last, by_last, n=2)]
+    by_last = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    close = (
+        get_close_matches(name, paths, n=1, cutoff=0.9)
+        or [path for path in paths if path.rpartition(".")[2] == last]
+        or get_close_matches(name, paths, n=2)
+        or [by_last[match] for match in get_close_matches(last, by_last, n=2)]
+    )
     hint = (
         f"; did you mean {' or '.join(close)}?" if close else "; gnnzoo train --cfg job shows all"
     )
@@ -148,6 +170,8 @@ def _no_setting(name: str, settings: DictConfig) -> str:
 
 def _paths(settings: Any, prefix: str = "") -> Iterable[str]:
     for key, value in settings.items():
+        if key.startswith("_"):
+            continue
         yield f"{prefix}{key}"
         if isinstance(value, dict):
             yield from _paths(value, f"{prefix}{key}.")
@@ -162,9 +186,10 @@ def _tuned_recipe(name: str | None, overrides: Iterable[str], folders: list[Path
     if any(override.lstrip("+").startswith("tuned=") for override in overrides):
         root = conf_root() / "tuned"
         known = sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
-        raise ConfigError(
-            f"no recipe named {name!r} under conf/tuned; there are: {', '.join(known)}"
-        )
+        folder = name.rpartition("/")[0] or name
+        close = [path for path in known if f"{folder}/" in path] or get_close_matches(name, known)
+        hint = f"there are {', '.join(close)}" if close else f"{root} holds {len(known)}"
+        raise ConfigError(f"no recipe named {name!r}; {hint}")
     return None
 
 
@@ -235,15 +260,26 @@ def resolve_target(target: str, trusted: Iterable[str] = ()) -> Any:
             f"add trusted_targets=[{target.split('.')[0]}] if you trust that package"
         )
     try:
-        found = get_object(target)
+        found = _import(target)
     except Exception as error:
-        raise ConfigError(f"cannot import _target_ {target!r}: {error}") from error
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ConfigError(f"cannot import _target_ {target!r}: {reason}") from error
     home = getattr(found, "__module__", None)
     if not callable(found) or home is None or not _inside(home, accepted):
         raise ConfigError(
             f"_target_ {target!r} is not a class or function of {', '.join(accepted)}"
         )
     return found
+
+
+def _import(target: str) -> Any:
+    """Hydra logs what it cannot import beside raising it; it is told once, by us."""
+    hydra_log = logging.getLogger("hydra.utils")
+    disabled, hydra_log.disabled = hydra_log.disabled, True
+    try:
+        return get_object(target)
+    finally:
+        hydra_log.disabled = disabled
 
 
 def _inside(name: str, packages: Iterable[str]) -> bool:

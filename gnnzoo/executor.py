@@ -7,11 +7,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gnnzoo.config import Composed, compose
+from gnnzoo.config import Composed, compose, refuse_missing
+from gnnzoo.files import make_folder
 from gnnzoo.identity import Identity
 from gnnzoo.paths import runs_root
 from gnnzoo.recording import Record, Recording, read_record
-from gnnzoo.results import RunStore
+from gnnzoo.results import RunStore, require_mirrors
 
 
 class RunRefused(RuntimeError):
@@ -81,12 +82,14 @@ def execute(composed: Composed, in_sweep: bool = False) -> Outcome:
         KeyboardInterrupt: If interrupted; the record then says so and the run can be resumed.
         Exception: Whatever made the run fail, after it was recorded.
     """
-    identity = Identity.of(composed)
     settings = composed.settings
+    refuse_missing(settings)
+    require_mirrors(settings.track)
+    identity = Identity.of(composed)
     run_dir = folder_of(composed, identity)
     if not settings.rerun and (outcome := _finished(identity, run_dir, settings.run_dir)):
         return outcome
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir, "run_dir" if settings.run_dir else "GNNZOO_RUNS")
     try:
         with FileLock(run_dir / ".lock", timeout=0):
             for half_written in run_dir.glob(".*.tmp"):

@@ -32,3 +32,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def make_folder(path: Path, setting: str) -> None:
+    """Make a folder, unless it is there.
+
+    Raises:
+        ValueError: If that cannot be; the message names the setting that names the folder.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ValueError(
+            f"{setting} names {path}, which cannot be made a folder ({reason}); "
+            "give a folder that can be written to"
+        ) from error

@@ -62,16 +62,24 @@ def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, to
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("train", "model=dagn"), "no model named 'dagn'; there is: dagnn"),
+        (("train", "model=dagn"), "no model named 'dagn'; did you mean dagnn?"),
         (("train", "model=dagnn,gcn"), "add -m to sweep"),
         (("train", "lr=0.1"), "no setting 'lr'; did you mean trainer.lr?"),
         (("train", "+lr=0.1"), "no setting 'lr'; did you mean trainer.lr?"),
-        (("train", "seed=one"), "could not be converted to Integer"),
-        (("train", "dataset=file"), "needs path"),
+        (("train", "seed=one"), "seed must be a whole number, got 'one'"),
+        (("train", "-m", "seed=one,2"), "seed must be a whole number, got 'one'"),
+        (("train", "-m", "model=dagn,gcn"), "no model named 'dagn'; did you mean dagnn?"),
+        (("train", "-m", "model.hop=1,2"), "no setting 'model.hop'"),
+        (("train", "--config-dir", ".", "model=dagn"), "no model named 'dagn'"),
+        (("train", "--cfg", "job", "model=dagn"), "no model named 'dagn'"),
+        (("train", "model=gat", "model.head=3"), "did you mean model.heads"),
+        (("train", "model.targe=3"), "no setting 'model.targe'"),
+        (("train", "dataset=file"), "dataset.path is needed; give it as dataset.path=..."),
         (("train", "tuned=nix/node/dagnn"), "no recipe named 'nix/node/dagnn'"),
         (("train", "dataset=file", "dataset.path=nowhere.npz"), "nowhere.npz"),
         (("table", "planetoit"), "planetoid"),
         (("list", "layers"), "no list of 'layers'"),
+        (("list", "models", "ga"), "no models match 'ga'; '*ga*' gives gat, gatedgcn"),
         (("bench", "speed"), "speed"),
     ],
 )
@@ -84,6 +92,29 @@ def test_bad_input_gets_one_sentence(workspace, arguments, words, monkeypatch, c
     complaints = capfd.readouterr().err
     assert words in complaints
     assert "Traceback" not in complaints
+    assert "_target_" not in complaints
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("train", "model=mlp"), ("train", "-m", "seed=0,1"), ("table", "demo"),
+     ("tune", "model=mlp", "--space", "mlp")],
+)  # fmt: skip
+def test_a_runs_folder_that_cannot_be_is_named_with_its_setting(workspace, monkeypatch, arguments):
+    (workspace / "taken").touch()
+    monkeypatch.setenv("GNNZOO_RUNS", "taken")
+    done = gnnzoo(*arguments)
+    assert done.returncode == 1
+    assert "GNNZOO_RUNS names" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_folder_that_cannot_be_is_named_with_its_setting(workspace):
+    (workspace / "taken").touch()
+    done = gnnzoo("train", "model=mlp", "run_dir=taken")
+    assert done.returncode == 1
+    assert "run_dir names" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_missing_data_are_explained_without_a_traceback(workspace, monkeypatch):

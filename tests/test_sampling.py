@@ -188,7 +188,7 @@ def test_from_the_shell_and_from_python(workspace):
 def test_bad_settings_get_one_sentence(workspace):
     with pytest.raises(ValueError, match=r"for each hop, got \[0\]"):
         gnnzoo.run(model="sage", batching="neighbors", head={"batching": {"num_neighbors": [0]}})
-    with pytest.raises(ConfigError, match="no batching named 'neighbours'; there is: neighbors"):
+    with pytest.raises(ConfigError, match="no batching named 'neighbours'; did you mean neighbors"):
         compose(["batching=neighbours"])
     with pytest.raises(ValueError, match=r"does not say what makes .* batching=neighbors does"):
         gnnzoo.run(model="sage", head={"batching": {"batch_size": 64}})

@@ -11,6 +11,7 @@ Other keys are not read; nothing in the file is unpickled.
 """  # noqa: E501
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,12 @@ def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
         )
     if y.max() < 0:
         raise GraphFileError(f"{key} is -1 everywhere; some nodes need a label")
+    if unused := sorted(set(range(y.max())) - set(y.tolist())):
+        warnings.warn(
+            f"no node has the {key} {', '.join(map(str, unused[:5]))}, which count as classes all "
+            f"the same; numpy.unique({key}, return_inverse=True)[1] numbers labels without gaps",
+            stacklevel=4,
+        )
     return torch.from_numpy(y.astype(np.int64))
 
 

@@ -25,7 +25,7 @@ from gnnzoo.results.summary import (
 )
 from gnnzoo.results.table import Cell, Column, Reported, Row, Table
 from gnnzoo.results.table_yaml import UnknownTableError, list_tables, load_table
-from gnnzoo.results.tracks import Tracks, mirror_names
+from gnnzoo.results.tracks import Tracks, require_mirrors
 
 __all__ = [
     "Cell",
@@ -45,7 +45,6 @@ __all__ = [
     "json_safe",
     "list_tables",
     "load_table",
-    "mirror_names",
     "missing",
     "new_record",
     "plot_comparison",
@@ -53,6 +52,7 @@ __all__ = [
     "provenance",
     "published_records",
     "read_curve_csv",
+    "require_mirrors",
     "summarise",
     "timestamp",
     "to_csv",

@@ -35,6 +35,8 @@ def load_table(name_or_path: str | Path) -> list[Table]:
     """
     import yaml
 
+    from gnnzoo.results.yaml_loader import UniqueKeyLoader
+
     path = Path(name_or_path)
     if path.suffix != ".yaml" and os.sep not in str(name_or_path):
         path = experiments_root() / path / "table.yaml"
@@ -45,7 +47,7 @@ def load_table(name_or_path: str | Path) -> list[Table]:
             f"no table named {str(name_or_path)!r}; there is: {', '.join(close) or 'none'}"
         )
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), UniqueKeyLoader))
         if not documents:
             raise ValueError("holds no table")
         return [_table(path.absolute(), document) for document in documents]
@@ -64,6 +66,8 @@ def _table(path: Path, raw: Any) -> Table:
         _column(name, entry, metric, seeds)
         for name, entry in _mapping("columns", raw["columns"]).items()
     ]
+    if not columns:
+        raise ValueError("columns must name at least one data set")
     if not isinstance(raw["rows"], list) or not raw["rows"]:
         raise ValueError("rows must be a list with at least one method")
     rows = [_row(entry, {column.name for column in columns}, unit) for entry in raw["rows"]]
@@ -71,6 +75,8 @@ def _table(path: Path, raw: Any) -> Table:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two rows are named {twice[0]!r}")
     baselines = raw.get("baselines", [])
+    if not isinstance(baselines, list):
+        raise ValueError(f"baselines must be a list of rows, got {baselines!r}")
     if unknown := [name for name in baselines if name not in names]:
         raise ValueError(f"baselines names {unknown[0]!r}, which is no row; rows: {_listed(names)}")
     return Table(
@@ -122,7 +128,8 @@ def _reported(where: str, raw: Any, unit: str) -> Reported:
     _check_keys(where, raw, ("mean", "std", "runs", "source", "status"), ())
     mean, std, runs = raw["mean"], raw["std"], raw["runs"]
     for key, value in (("mean", mean), ("std", std)):
-        if not isinstance(value, int | float) and not (key == "std" and value is None):
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if not known and not (key == "std" and value is None):
             raise ValueError(f"{key} in the {where} must be a number, got {value!r}")
     if runs is not None and (not isinstance(runs, int) or runs < 1):
         raise ValueError(f"runs in the {where} must be a count, or null if unknown, got {runs!r}")

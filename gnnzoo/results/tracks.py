@@ -115,7 +115,6 @@ class Tracks:
 
     Raises:
         ValueError: If there is no such mirror.
-        ImportError: If its package is missing.
     """
 
     def __init__(
@@ -127,7 +126,6 @@ class Tracks:
         self.complained: set[str] = set()
         for kind in mirror_names(track):
             note = self.notes.setdefault(kind, {"epochs": 0})
-            _require(kind)
             with self._forgiving(kind):
                 self.mirrors[kind] = MIRRORS[kind](run_dir, name, record, note)
         if self.mirrors:
@@ -177,13 +175,18 @@ def mirror_names(track: Any) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != "none"]
 
 
-def _require(package: str) -> None:
-    try:
-        importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f'track={package} needs a package: pip install "gnnzoo[track]" ({error})'
-        ) from error
+def require_mirrors(track: Any) -> None:
+    """Raise an ``ImportError`` if a mirror that ``track`` names lacks its package."""
+    for package in mirror_names(track):
+        try:
+            module = importlib.import_module(package)
+            reason = "a folder of that name is no package"
+        except ImportError as error:
+            module, reason = None, str(error)
+        if getattr(module, "__file__", None) is None:  # also for a folder that only looks like one
+            raise ImportError(
+                f'track={package} needs a package: pip install "gnnzoo[track]" ({reason})'
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -227,3 +227,9 @@ def test_a_damaged_archive_is_refused(write):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingDataError, match=r"no graph file at .*nowhere.npz; .*dataset.path="):
         graph_file(tmp_path / "nowhere.npz")
+
+
+def test_labels_with_gaps_are_told(write):
+    path = write(content() | {"y": np.array([0, 5, 0, 5, 0, 5])})
+    with pytest.warns(UserWarning, match="no node has the y 1, 2, 3, 4, which count as classes"):
+        assert graph_file(path).num_classes == 6

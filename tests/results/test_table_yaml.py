@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from gnnzoo.results import UnknownTableError, load_table
+from gnnzoo.results.yaml_loader import UniqueKeyLoader
 
 PLANETOID = Path(__file__).parents[2] / "experiments" / "planetoid" / "table.yaml"
 
@@ -83,6 +84,9 @@ VALUE = ("rows", 0, "reported", "cora")
         (("rows",), [], "rows must be a list with at least one method"),
         (("columns", "cora"), None, "column 'cora' must be a mapping, got None"),
         (("baselines",), ["GIN"], "baselines names 'GIN', which is no row; rows: GCN, MLP"),
+        (("baselines",), "GCN", "baselines must be a list of rows, got 'GCN'"),
+        (("columns",), {}, "columns must name at least one data set"),
+        ((*VALUE, "mean"), True, "mean in the reported .* must be a number, got True"),
         (("unit",), "share", "unit must be percent or plain, got 'share'"),
     ],
 )
@@ -105,6 +109,17 @@ def test_broken_yaml_is_named_with_its_file(tmp_path):
         load_table(path)
 
 
+def test_a_key_given_twice_is_refused_and_one_that_replaces_a_merged_one_is_not(tmp_path):
+    path = tmp_path / "table.yaml"
+    path.write_text("title: one\ntitle: two\n")
+    with pytest.raises(ValueError, match=r"table.yaml: the key 'title' stands twice"):
+        load_table(path)
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\nd: *b\n"
+    loaded = yaml.load(text, UniqueKeyLoader)
+    assert loaded["c"] == {"x": 3, "y": 4}
+    assert loaded["d"] == {"x": 3, "y": 2}
+
+
 def test_an_unknown_table_is_a_key_error_that_reads_well():
     with pytest.raises(UnknownTableError, match="no table named 'planetoyd'"):
         load_table("planetoyd")
@@ -113,8 +128,8 @@ def test_an_unknown_table_is_a_key_error_that_reads_well():
 def test_the_planetoid_table_loads_and_names_its_sources():
     (table,) = load_table(PLANETOID)
     names = [row.name for row in table.rows]
-    assert names == ["MLP", "GCN", "GCN, tuned", "GAT", "SGC", "APPNP", "DAGNN"]
-    assert len(table.cells()) == 14
+    assert names == ["MLP", "GCN", "GCN, tuned", "GAT", "SGC", "APPNP", "GCNII", "DAGNN"]
+    assert len(table.cells()) == 16
     assert table.seeds == tuple(range(20))
     dagnn = table.row("DAGNN").reported
     assert (dagnn["cora"].mean, dagnn["citeseer"].mean) == (0.844, 0.733)

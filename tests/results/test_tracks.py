@@ -11,7 +11,6 @@ import pytest
 from gnnzoo.config import compose
 from gnnzoo.executor import execute
 from gnnzoo.identity import Identity
-from gnnzoo.recording import read_record
 from gnnzoo.results import Tracks, read_curve_csv, tracks
 
 EPOCHS = 6
@@ -43,7 +42,7 @@ def notebooks(monkeypatch):
     opened = []
     make = lambda *arguments: opened.append(Notebook(*arguments)) or opened[-1]  # noqa: E731
     monkeypatch.setitem(tracks.MIRRORS, "tensorboard", make)
-    monkeypatch.setattr(tracks, "_require", lambda package: None)
+    monkeypatch.setitem(sys.modules, "tensorboard", tracks)  # any module: it is not called
     return opened
 
 
@@ -107,7 +106,7 @@ def test_a_mirror_that_cannot_open_does_not_cost_the_run(workspace, toy_graph, m
         raise OSError("not logged in")
 
     monkeypatch.setitem(tracks.MIRRORS, "wandb", broken)
-    monkeypatch.setattr(tracks, "_require", lambda package: None)
+    monkeypatch.setitem(sys.modules, "wandb", tracks)  # any module: it is not called
     outcome = execute(composed(toy_graph, "track=wandb"))
     assert outcome.record["status"] == "finished"
     assert "wandb may lack a part of this run, which goes on: not logged in" in (
@@ -115,11 +114,21 @@ def test_a_mirror_that_cannot_open_does_not_cost_the_run(workspace, toy_graph, m
     )
 
 
-def test_a_missing_package_ends_the_run_before_training(workspace, toy_graph, monkeypatch):
+def test_a_missing_package_ends_the_run_before_it_begins(workspace, toy_graph, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ImportError, match=r'track=wandb needs .* pip install "gnnzoo\[track\]"'):
         execute(composed(toy_graph, "track=wandb"))
-    assert read_record(workspace / "here")["epochs"] is None
+    assert not (workspace / "here").exists()
+
+
+def test_a_folder_named_like_a_package_is_none(workspace, toy_graph, monkeypatch):
+    (workspace / "wandb").mkdir()
+    monkeypatch.syspath_prepend(workspace)
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.setattr(sys, "path", [str(workspace)])
+    with pytest.raises(ImportError, match="a folder of that name is no package"):
+        execute(composed(toy_graph, "track=wandb"))
+    sys.modules.pop("wandb", None)
 
 
 def test_an_unknown_mirror_is_named(workspace, toy_graph):
@@ -225,7 +234,7 @@ def test_wandb_gets_every_epoch_under_its_number_and_a_resumed_run_keeps_its_id(
         def finish(self, exit_code):
             self.code = exit_code
 
-    fake = SimpleNamespace(init=Run, Settings=lambda **options: options)
+    fake = SimpleNamespace(__file__="wandb.py", init=Run, Settings=lambda **options: options)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     settings = composed(toy_graph, "track=wandb", "checkpoint_seconds=0")
     with monkeypatch.context() as patch:
