@@ -29,14 +29,26 @@ class _Grid:
 
 
 def to_markdown(table: Table, summaries: list[Summary]) -> str:
-    """The whole table with its comparisons, sources and settings, as GitHub Markdown."""
-    blocks = []
-    for grid in [_values_wide(table, summaries), *_further_grids(table, summaries)]:
-        lines = [grid.header, ["---"] * len(grid.header), *grid.rows]
-        text = "\n".join("| " + " | ".join(_escaped(c) for c in line) + " |" for line in lines)
-        blocks.append(f"**{grid.caption}**\n\n{text}")
-    blocks.append("\n".join(f"- **{label}**: {text}" for label, text in _footer(table, summaries)))
-    return "\n\n".join(blocks) + "\n"
+    """The whole table as GitHub Markdown; comparisons, settings and sources unfold on a click."""
+    rest = [_markdown(grid) for grid in _further_grids(table, summaries)]
+    rest.append("\n".join(f"- **{label}**: {text}" for label, text in _footer(table, summaries)))
+    return "\n\n".join([
+        _markdown(_values_wide(table, summaries)),
+        f"<details>\n<summary>{_summary(table)}</summary>",
+        *rest,
+        "</details>\n",
+    ])  # fmt: skip
+
+
+def _markdown(grid: _Grid) -> str:
+    lines = [grid.header, ["---"] * len(grid.header), *grid.rows]
+    text = "\n".join("| " + " | ".join(_escaped(c) for c in line) + " |" for line in lines)
+    return f"**{grid.caption}**\n\n{text}"
+
+
+def _summary(table: Table) -> str:
+    compared = f"Every row paired against {', '.join(table.baselines)}; " * bool(table.baselines)
+    return f"{compared}settings, protocol, sources and notes"
 
 
 def to_rich(table: Table, summaries: list[Summary]) -> "Group":
