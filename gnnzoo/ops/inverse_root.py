@@ -134,8 +134,8 @@ def _factor_forward(matrices: Tensor) -> Tensor:
 
 
 def _factor_gradient(grad: Tensor, inverse: Tensor) -> Tensor:
-    """From ``d(inverse) = -half(inverse d(matrix) inverse.T) inverse``; ``half`` keeps what is below
-    the diagonal and half of the diagonal."""
+    """From ``d(inverse) = -half(inverse d(matrix) inverse.T) inverse``, where ``half`` keeps the
+    lower half and halves the diagonal."""
     wide = inverse.double()
     half = (grad.double() @ wide.mT).tril()
     half.diagonal(dim1=1, dim2=2).mul_(0.5)
