@@ -7,6 +7,7 @@ from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
 from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
+from gnnzoo.ops.local_pca import local_pca_maps
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.sample import sample_rows
@@ -25,6 +26,7 @@ __all__ = [
     "backends",
     "gated_hops",
     "inverse_root",
+    "local_pca_maps",
     "num_parameters",
     "orthogonal_maps",
     "pseudo_inverse_root",
