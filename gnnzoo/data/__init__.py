@@ -7,6 +7,7 @@ from gnnzoo.data.digits import digits
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.heterophilous import heterophilous
+from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
@@ -29,6 +30,7 @@ __all__ = [
     "ChecksumError",
     "GraphDataset",
     "GraphFileError",
+    "LocalPCAMaps",
     "MissingDataError",
     "NamedSplit",
     "NeighborBatches",

@@ -6,7 +6,10 @@ from gnnzoo.ops.block import Block
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
+from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
+from gnnzoo.ops.local_pca import local_pca_maps
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
@@ -22,6 +25,11 @@ __all__ = [
     "attend",
     "backends",
     "gated_hops",
+    "inverse_root",
+    "local_pca_maps",
+    "num_parameters",
+    "orthogonal_maps",
+    "pseudo_inverse_root",
     "sample_rows",
     "segment_max",
     "segment_mean",

@@ -5,12 +5,18 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, NormalizeFeatures
 
-from gnnzoo.data import CSRGraph, RowNormalizeFeatures, SmoothFeatures, SparsifyFeatures
+from gnnzoo.data import (
+    CSRGraph,
+    LocalPCAMaps,
+    RowNormalizeFeatures,
+    SmoothFeatures,
+    SparsifyFeatures,
+)
 from gnnzoo.ops import Graph, SparseFeatures
 from tests.reference import dense
 
 TRANSFORMS = [CSRGraph(), RowNormalizeFeatures(), SparsifyFeatures(max_density=1.0)]
-TRANSFORMS.append(SmoothFeatures(num_hops=2))
+TRANSFORMS += [SmoothFeatures(num_hops=2), LocalPCAMaps(dim=2)]
 
 
 def toy() -> Data:
