@@ -2,14 +2,19 @@
 
 import csv
 import dataclasses
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from gnnzoo.config import ConfigError, compose
+from gnnzoo.executor import RunRefused
 from gnnzoo.identity import cell_hash
 from gnnzoo.paths import conf_root
 from gnnzoo.results import RunStore
@@ -18,6 +23,7 @@ optuna = pytest.importorskip("optuna", reason="the search needs the extra tune")
 
 from gnnzoo import tune  # noqa: E402
 from gnnzoo.tune import runs, study  # noqa: E402
+from gnnzoo.tune.fit import check_fit  # noqa: E402
 from gnnzoo.tune.trials import Score, Trial, best_of, shown  # noqa: E402
 
 SPACE = {
@@ -25,6 +31,7 @@ SPACE = {
     "model.dropout": {"low": 0.1, "high": 0.6},
     "model.norm": [None],
 }
+SLOPE = {"low": 0.001, "high": 0.1}
 
 
 @pytest.fixture
@@ -124,7 +131,7 @@ def settings_of(config):
     return {f"{part}.{name}": str(shown(config[part][name])) for part, name in keys}
 
 
-@pytest.mark.parametrize("end", [1, 2, 3, 5])
+@pytest.mark.parametrize("end", [1, 2, 5])
 def test_a_stopped_search_goes_on_as_if_it_had_not_been(search, invented, end):
     invented(lambda trial, seed: 1 / trial + seed)
     tune.tune(search)
@@ -147,6 +154,148 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(search, invented, end):
     assert len(calls) <= 8 + 2  # only the trial under way is asked for again
 
 
+def test_optunas_own_tools_read_the_study(search, invented):
+    broken = Score(None, 1.0, 3, "TrainingFailed: the loss is nan")
+    invented(lambda trial, seed: broken if trial == 3 else 1 / trial + seed)
+    tune.tune(search)
+    mine = optunas_own(search)
+    assert mine.direction.name == "MAXIMIZE"
+    assert [trial.state.name for trial in mine.trials] == ["COMPLETE"] * 2 + ["FAIL", "COMPLETE"]
+    assert [trial.params for trial in mine.trials] == [search.params(n) for n in (1, 2, 3, 4)]
+    assert [trial.value for trial in mine.trials] == [6.5, 6.0, None, 5.75]
+    first, failed = mine.trials[0].user_attrs, mine.trials[2].user_attrs
+    assert first == {
+        "trial": 1, "vals": {"5": 6.0, "6": 7.0}, "seconds": 4.0, "epochs": 20, "error": ""
+    }  # fmt: skip
+    assert failed["error"] == "TrainingFailed: the loss is nan"
+    assert failed["vals"] == {"5": None, "6": None}
+    frame = mine.trials_dataframe()
+    assert {"value", "params_trainer.lr", "user_attrs_seconds"} < set(frame.columns)
+
+
+def killed_at(moment, search):
+    """Search in a child that is killed before the n-th statement or commit of its study."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    child = os.fork()
+    if child == 0:
+        left = iter(range(moment - 1))
+        kill = lambda *_: next(left, None) is None and os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+        event.listen(Engine, "before_cursor_execute", kill)
+        event.listen(Engine, "commit", kill)
+        tune.tune(search)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+# Tables half made, a trial waiting, some of its attributes set, the finalists' study begun, ...
+@pytest.mark.parametrize("moment", [20, 78, 121, 147, 200, 360])
+def test_a_killed_search_loses_doubles_and_changes_no_trial(search, invented, moment):
+    search = dataclasses.replace(search, num_finalists=2, final_seeds=(5, 6, 7))
+    broken = Score(None, 1.0, 3, "TrainingFailed: the loss is nan")
+    invented(lambda trial, seed: broken if trial == 3 else 1 / trial + seed)
+    recipe, whole = tune.tune(search).read_text(), csv_of(search)
+    (search.folder / "study.db").unlink()
+    (search.folder / "trials.csv").unlink()
+    killed_at(moment, search)
+    assert tune.tune(search).read_text() == recipe
+    assert csv_of(search) == whole
+    numbers = [trial.user_attrs["trial"] for trial in optunas_own(search).trials]
+    assert numbers == [1, 2, 3, 4]
+    finals = optunas_own(search, "finalists on the seeds 5, 6, 7").trials
+    assert [trial.user_attrs["trial"] for trial in finals] == [1, 2]
+
+
+def states(search):
+    """Numbers of the trials in each state, read beside a search that is under way."""
+    if not (search.folder / "trials.csv").exists():
+        return {}
+    with sqlite3.connect(f"file:{search.folder}/study.db?mode=ro", uri=True) as database:
+        found = database.execute("select state, number, datetime_start from trials").fetchall()
+    return {state: [row[1:] for row in found if row[0] == state] for state, *_ in found}
+
+
+def test_a_search_killed_in_the_middle_takes_up_the_trial_that_was_running(search, workspace):
+    epochs = (*search.overrides[:-1], "trainer.epochs=300", "trainer.stopping=null")
+    search = dataclasses.replace(search, overrides=epochs, seeds=(5,), space={"trainer.lr": SLOPE})
+    (workspace / "space.yaml").write_text("trainer.lr: {low: 0.001, high: 0.1}\n")
+    command = [
+        sys.executable, "-c", "from gnnzoo.cli import main; main()", "tune", *search.overrides,
+        "--space", "space.yaml", "--trials", "4", "--seeds", "5", "--jobs", "1",
+    ]  # fmt: skip
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while not {"COMPLETE", "RUNNING"} <= set(states(search)):
+            assert child.poll() is None, "the search was over before it could be killed"
+            time.sleep(0.02)
+        with pytest.raises(RunRefused, match="in use by another search"):
+            tune.tune(search)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    before = states(search)
+    assert len(before["RUNNING"]) == 1
+    tune.tune(search)
+    after = states(search)
+    assert sorted(number for number, _ in after["COMPLETE"]) == [0, 1, 2, 3]
+    assert set(before["RUNNING"] + before["COMPLETE"]) < set(after["COMPLETE"])  # since when, too
+    assert [trial.params for trial in optunas_own(search).trials] == [
+        search.params(number) for number in (1, 2, 3, 4)
+    ]
+    assert len(RunStore(workspace / "runs").records()) == 4
+
+
+@pytest.mark.parametrize("end", [1, 2])
+def test_finalists_of_a_stopped_search_are_not_run_again(search, invented, end):
+    search = dataclasses.replace(search, num_finalists=2, final_seeds=(5, 7))
+    calls = []
+
+    def killed(trial, seed):
+        calls.append((trial, seed))
+        if len(calls) == 8 + end:
+            raise KeyboardInterrupt
+        return 1 / trial
+
+    invented(killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune.tune(search)
+    invented(lambda trial, seed: calls.append((trial, seed)) or 1 / trial)
+    assert "; 20 s of training in all." in tune.tune(search).read_text()
+    assert calls[8:] == [(1, 7)] * (3 - end) + [(2, 7)] * end
+    tune.tune(search)
+    assert len(calls) == 11
+
+
+def test_finalists_need_no_run_where_the_first_stage_had_their_seeds(search, invented):
+    search = dataclasses.replace(search, num_finalists=2, final_seeds=(6,))
+    calls = []
+    invented(lambda trial, seed: calls.append(trial) or trial / seed)
+    assert "the best 2 of them on the seeds 6; its mean 0.6667." in tune.tune(search).read_text()
+    assert len(calls) == 8
+
+
+@pytest.mark.parametrize("broken", ["no database", "half a file"])
+def test_a_broken_study_is_named_and_how_to_go_on(search, invented, broken):
+    invented(lambda trial, seed: 1 / trial)
+    tune.tune(search)
+    path = search.folder / "study.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if broken == "half a file" else b"not a study" * 99)
+    with pytest.raises(ConfigError, match=r"study\.db cannot be read .*; if it is broken, remove"):
+        tune.tune(search)
+
+
+def test_nobody_else_may_put_trials_into_the_study(search, invented):
+    invented(lambda trial, seed: 1 / trial)
+    tune.tune(search)
+    optunas_own(search).enqueue_trial({"trainer.lr": 0.1})
+    tune.tune(search)  # nothing is left to ask for
+    more = dataclasses.replace(search, num_trials=5)
+    with pytest.raises(ConfigError, match="waiting trial that its search did not put there"):
+        tune.tune(more)
+
+
 def test_runs_that_end_out_of_order_make_the_same_file(search, invented, monkeypatch):
     invented(lambda trial, seed: 1 / trial + seed)
     tune.tune(search)
@@ -165,7 +314,9 @@ def test_another_space_or_other_seeds_are_another_search(search):
     folders.add(
         dataclasses.replace(search, overrides=(*search.overrides, "model.dropout=0.3")).folder
     )
-    assert len(folders) == 4
+    turned = dict(reversed(SPACE.items()))  # draws otherwise
+    folders.add(dataclasses.replace(search, space=turned).folder)
+    assert len(folders) == 5
 
 
 def test_the_start_is_the_first_trial_although_the_space_does_not_hold_it(search):
@@ -247,9 +398,19 @@ def test_what_is_not_the_settings_fault_ends_the_search_and_costs_no_trial(searc
     assert not (search.folder / "trials.csv").exists()
 
 
-def test_a_search_that_only_fails_says_why(search):
-    hopeless = tune.Search((*search.overrides, "model.dropout=7"), {"trainer.lr": [0.1]}, 2, (5,))
-    with pytest.raises(ConfigError, match=r"no drawn trial could be trained; trial 2: .*dropout"):
+@pytest.mark.parametrize("start", [(), ("model.dropout=7",)])
+def test_a_search_whose_drawn_trials_all_fail_says_why(search, start):
+    space = {"model.dropout": [8.0, 9.0]}
+    hopeless = tune.Search((*search.overrides, *start), space, 3, (5,))
+    message = rf"no drawn trial .*; trial 2: ValueError: .*dropout.*remove {hopeless.folder}"
+    with pytest.raises(ConfigError, match=message):
+        tune.tune(hopeless)
+    assert [bool(row["error"]) for row in rows(hopeless)] == [bool(start), True, True]
+
+
+def test_a_start_that_fails_alone_says_why(search):
+    hopeless = tune.Search((*search.overrides, "model.dropout=7"), SPACE, 1, (5,))
+    with pytest.raises(ConfigError, match=r"the start cannot be trained; trial 1: .*dropout"):
         tune.tune(hopeless)
 
 
@@ -280,10 +441,36 @@ def test_a_second_worker_does_not_wait_for_the_slowest_run(monkeypatch):
 )
 def test_every_space_fits_its_models(name):
     model = "gcn" if name.startswith("classic") else name
-    settings = compose([f"model={model}"]).settings
-    for key in tune.load_space(name):
-        part, _, setting = key.partition(".")
-        assert setting in settings[part], key
+    check_fit(tune.load_space(name), compose([f"model={model}"]))
+
+
+@pytest.mark.parametrize(
+    ("key", "owner", "closest"),
+    [
+        ("model.num_hop", "model sgc does not take", "model.num_hops"),
+        ("model.lr", "model sgc does not take", "trainer.lr"),
+        ("trainer.stopping.patient", "trainer backprop does not take", "trainer.stopping.patience"),
+        ("trainer.lr.x", "trainer backprop does not take", "trainer.lr"),
+        ("features.normalise", "no part of a run takes", "features.normalize"),
+    ],
+)
+def test_a_space_that_does_not_fit_is_told_before_anything_is_made(search, key, owner, closest):
+    sgc = ("model=sgc", *search.overrides[1:])
+    wrong = dataclasses.replace(search, overrides=sgc, space={"trainer.lr": [0.1], key: [1, 2]})
+    message = f"the search space sets {key}, which {owner}; the closest setting is {closest}"
+    with pytest.raises(ConfigError) as told:
+        tune.tune(wrong)
+    assert str(told.value) == message
+    assert not wrong.folder.exists()
+
+
+def test_settings_that_yaml_leaves_out_fit_where_a_constructor_takes_them():
+    keys = ("trainer.groups.first_layer.lr", "trainer.stopping.monitor", "seed", "model", "tuned")
+    composed = compose(["model=gcn"])
+    check_fit(keys, composed)
+    assert "monitor" not in composed.settings.trainer.stopping
+    with pytest.raises(ConfigError, match="out_channels, which model gcn does not take"):
+        check_fit(["model.out_channels"], composed)  # known from data alone
 
 
 def test_draws_depend_on_the_place_alone():
@@ -293,6 +480,22 @@ def test_draws_depend_on_the_place_alone():
     assert len({str(params) for params in first}) == 4
 
 
+LOGS = Path(__file__).parents[1] / "experiments" / "planetoid" / "search"
+
+
+@pytest.mark.parametrize("log", sorted(path.name for path in LOGS.glob("*.csv")))
+def test_the_committed_logs_are_what_a_search_draws(log):
+    model = Path(log).stem.split("_")[1]
+    space = tune.load_space("classic_small" if model == "gcn" else model)
+    with (LOGS / log).open() as stream:
+        found = list(csv.DictReader(stream))
+    assert list(found[0])[1 : 1 + len(space)] == list(space)
+    for row in found[1:]:
+        drawn = tune.draw(space, int(row["trial"]) - 2)
+        assert {key: row[key] for key in space} == {k: str(shown(v)) for k, v in drawn.items()}
+    assert len(found) == 15
+
+
 def test_bad_spaces_and_budgets_are_named(tmp_path, search):
     with pytest.raises(ConfigError, match=r"no search space 'clasic'; .*appnp, classic,"):
         tune.load_space("clasic")
@@ -300,6 +503,14 @@ def test_bad_spaces_and_budgets_are_named(tmp_path, search):
     path.write_text("trainer.lr: {low: 1}\n")
     with pytest.raises(ConfigError, match=r"trainer\.lr must be a list of choices"):
         tune.load_space(str(path))
+    path.write_text("trainer.lr: [0.1\n")
+    with pytest.raises(ConfigError, match=r"space\.yaml is not YAML"):
+        tune.load_space(str(path))
+    path.write_text("trainer.lr: {low: 1e-4, high: 1e-1, log: true}\n")
+    assert tune.load_space(str(path)) == {"trainer.lr": {"low": 1e-4, "high": 0.1, "log": True}}
+    empty = dataclasses.replace(search, space={"trainer.lr": {"low": 2, "high": 1}})
+    with pytest.raises(ConfigError, match=r"trainer\.lr cannot range over .*low.*high"):
+        tune.tune(empty)
     with pytest.raises(ConfigError, match="at least one trial"):
         tune.Search(search.overrides, SPACE, 0)
     with pytest.raises(ConfigError, match="takes 0 to 4 trials, got 5"):

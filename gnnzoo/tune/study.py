@@ -80,7 +80,6 @@ class Study:
             like = self.first.ended[self._first_alike(trial.number)]
             trial.vals, trial.error = like.vals, like.error
             self._end(self.first, trial, progress)
-        self._export()
 
     def _jobs(self, deadline: float) -> Iterator[Job]:
         """The runs of the trials that are left; repeats of earlier trials begin but need none."""
@@ -168,6 +167,7 @@ class Study:
 
     def write_recipe(self, winner: Trial) -> Path:
         """Write the winner's recipe, with what it took to find it."""
+        self._export()  # a kill may have come between a trial and its line
         made = [*self.counted(), *self.finals.values()]
         seconds = sum(trial.seconds for trial in made)
         path = self.search.folder / "recipe.yaml"
