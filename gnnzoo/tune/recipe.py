@@ -1,6 +1,6 @@
 """The winner of a search as a YAML file for ``conf/tuned``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -11,7 +11,13 @@ from gnnzoo.tune.search import Search
 from gnnzoo.tune.trials import Trial
 
 
-def recipe(search: Search, winner: Trial, trials: Iterable[Trial], seconds: float) -> str:
+def recipe(
+    search: Search,
+    winner: Trial,
+    trials: Sequence[Trial],
+    finals: Mapping[int, Trial],
+    seconds: float,
+) -> str:
     """The winner as text.
 
     It holds all that the winner's model, head, features and trainer set beyond the defaults of
@@ -21,6 +27,7 @@ def recipe(search: Search, winner: Trial, trials: Iterable[Trial], seconds: floa
         search: What was searched.
         winner: The trial that won.
         trials: All trials made.
+        finals: What came of some of them in the second stage, by number.
         seconds: Time of all their runs.
     """
     best = compose(search.overrides_of(winner.params))
@@ -29,13 +36,15 @@ def recipe(search: Search, winner: Trial, trials: Iterable[Trial], seconds: floa
         {part: OmegaConf.to_container(composed.settings[part], resolve=True) for part in parts}
         for composed in (best, _defaults(best))
     )
-    lines = ["# @package _global_", *_header(search, winner, list(trials))]
+    lines = ["# @package _global_", *_header(search, winner, trials, finals)]
     lines += [f"# {_limits(wanted['trainer'])}; {seconds:.0f} s of training in all."]
     lines += [f"# Space: {', '.join(search.space)}. Start: {' '.join(search.overrides)}."]
     return "\n".join(lines) + "\n" + yaml.safe_dump(_beyond(wanted, plain), sort_keys=False)
 
 
-def _header(search: Search, winner: Trial, trials: list[Trial]) -> list[str]:
+def _header(
+    search: Search, winner: Trial, trials: Sequence[Trial], finals: Mapping[int, Trial]
+) -> list[str]:
     made, trained = len(trials), sum(trial.mean is not None for trial in trials)
     planned = "" if made == search.num_trials else f" of {search.num_trials} planned"
     lines = [
@@ -43,11 +52,11 @@ def _header(search: Search, winner: Trial, trials: list[Trial]) -> list[str]:
         f"Trial {winner.number} won: mean validation score {winner.mean:.4f} over the seeds "
         f"{_listed(search.seeds)}."
     ]
-    if winner.final is not None:
-        finalists = sum(trial.final is not None for trial in trials)
+    if winner.number in finals:
+        num_finalists = min(search.num_finalists, len(finals))
         lines.append(
-            f"# Second stage: the best {finalists} of them on the seeds "
-            f"{_listed(search.final_seeds)}; its mean {winner.final:.4f}."
+            f"# Second stage: the best {num_finalists} of them on the seeds "
+            f"{_listed(search.final_seeds)}; its mean {finals[winner.number].mean:.4f}."
         )
     return lines
 

@@ -57,10 +57,13 @@ class Search:
 
     @cached_property
     def folder(self) -> Path:
-        """Where trials and winner lie; one folder per start, space, seeds and sources."""
+        """Where trials and winner lie; one folder per start, space, seeds and sources.
+
+        The order of the space counts, since settings are drawn in it.
+        """
         identity = Identity.of(self.composed)
         what = [identity.cell_hash, identity.code_hash, self.space, self.seeds]
-        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
         choices = self.composed.choices
         name = "_".join(str(choices[group]) for group in ("dataset", "head", "model", "trainer"))
         return runs_root() / "tune" / f"{name}_{digest[:12]}"

@@ -5,11 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from gnnzoo.config import ConfigError
 from gnnzoo.paths import conf_root
 
+try:
+    import optuna
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+except ImportError as error:
+    raise ImportError('gnnzoo tune needs Optuna: pip install "gnnzoo[tune]"') from error
+
 SEED_OF_THE_SEARCH = 20240601  # one number, so that all models of a table draw the same sequence
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line per study made tells nobody anything
 
 
 def load_space(name: str) -> dict[str, Any]:
@@ -23,7 +37,10 @@ def load_space(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise ConfigError(f"no search space {name!r}; there are: {known}; or name a .yaml file")
-    space = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        space = OmegaConf.to_container(OmegaConf.load(path))  # reads 1e-3 as the number it is
+    except (yaml.YAMLError, OSError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(space, dict) or not space:
         raise ConfigError(f"{path} must map settings to choices or ranges")
     for key, entry in space.items():
@@ -34,32 +51,31 @@ def load_space(name: str) -> dict[str, Any]:
     return space
 
 
+def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """The space as Optuna knows it, in its order.
+
+    Raises:
+        ConfigError: If a range is empty, or logarithmic and not above zero.
+    """
+    return {key: _distribution(key, entry) for key, entry in space.items()}
+
+
+def _distribution(key: str, entry: Any) -> BaseDistribution:
+    if isinstance(entry, list):
+        return CategoricalDistribution(entry)
+    low, high, log = entry["low"], entry["high"], entry.get("log", False)
+    kind = IntDistribution if isinstance(low, int) and isinstance(high, int) else FloatDistribution
+    try:
+        return kind(low, high, log=log)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key} cannot range over {entry}: {error}") from error
+
+
 def draw(space: Mapping[str, Any], place: int) -> dict[str, Any]:
     """The settings at one place of the random sequence, counted from 0.
 
     They depend on space and place alone, so trials may end in any order, and a search that was
     stopped draws on as if it had not been.
-
-    Raises:
-        ImportError: If Optuna is missing.
     """
-    optuna = _optuna()
     sampler = optuna.samplers.RandomSampler(SEED_OF_THE_SEARCH + place)
-    trial = optuna.create_study(sampler=sampler).ask()
-    for key, entry in space.items():
-        if isinstance(entry, list):
-            trial.suggest_categorical(key, entry)
-        elif isinstance(entry["low"], int) and isinstance(entry["high"], int):
-            trial.suggest_int(key, entry["low"], entry["high"], log=entry.get("log", False))
-        else:
-            trial.suggest_float(key, entry["low"], entry["high"], log=entry.get("log", False))
-    return trial.params
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError('gnnzoo tune needs Optuna: pip install "gnnzoo[tune]"') from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+    return optuna.create_study(sampler=sampler).ask(distributions(space)).params

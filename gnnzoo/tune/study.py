@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,22 @@ from filelock import FileLock, Timeout
 from gnnzoo.config import ConfigError
 from gnnzoo.executor import RunRefused
 from gnnzoo.files import write_text
+from gnnzoo.tune.fit import check_fit
 from gnnzoo.tune.progress import Progress
 from gnnzoo.tune.recipe import recipe
 from gnnzoo.tune.runs import Job, scores
 from gnnzoo.tune.search import Search
-from gnnzoo.tune.trials import Trial, TrialFile, best_of
+from gnnzoo.tune.space import distributions
+from gnnzoo.tune.storage import Stage, open_storage
+from gnnzoo.tune.trials import Trial, best_of, write_csv
 
 
 def tune(search: Search, num_jobs: int = 1, minutes: float | None = None) -> Path:
     """Run the trials that are left, let the best meet again, write the winner as a recipe.
 
-    Trials that ended stand in ``trials.csv``, their runs in the run store, so a killed search goes
-    on where it was. Settings that cannot be trained count as one trial of the budget; anything else
-    that fails, such as missing data, ends the search and can be put right.
+    Trials stand in an Optuna study in ``study.db``, their runs in the run store, so a killed search
+    goes on where it was. Settings that cannot be trained count as one trial of the budget; anything
+    else that fails, such as missing data, ends the search and can be put right.
 
     Args:
         search: What to search.
@@ -33,14 +36,15 @@ def tune(search: Search, num_jobs: int = 1, minutes: float | None = None) -> Pat
             trials were made. The same call without it makes the rest.
 
     Returns:
-        The recipe, a YAML file; ``trials.csv`` lies beside it.
+        The recipe, a YAML file; ``study.db`` lies beside it, and ``trials.csv`` for people.
 
     Raises:
-        ImportError: If Optuna is missing.
-        ConfigError: If every trial failed.
+        ConfigError: If the space does not fit the model, no drawn trial could be trained, or
+            ``study.db`` is broken.
         RunRefused: If another process is at the same search.
     """
-    search.params(2)  # a missing Optuna is told before any run has begun
+    check_fit(search.space, search.composed)
+    distributions(search.space)  # a range that cannot be is told before anything is made
     search.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(search.folder / ".lock", timeout=0):
@@ -56,49 +60,55 @@ class Study:
 
     def __init__(self, search: Search, num_jobs: int) -> None:
         self.search, self.num_jobs = search, num_jobs
-        self.params = cache(search.params)
-        self.file = TrialFile(search.folder / "trials.csv", search.space, search.seeds)
-        self.trials = self.file.read(self.params)
-        self.final_seconds = 0.0
+        self.storage = open_storage(search.folder / "study.db")
+        self.first = Stage(self.storage, "trials", search.space)
+        self.params = cache(lambda number: self.first.params.get(number) or search.params(number))
+        self.finals: Mapping[int, Trial] = {}
 
     def counted(self) -> list[Trial]:
         """The trials within the budget that have ended, in their order."""
         numbers = range(1, self.search.num_trials + 1)
-        return [self.trials[number] for number in numbers if number in self.trials]
+        return [self.first.ended[number] for number in numbers if number in self.first.ended]
 
     def make_trials(self, seconds: float) -> None:
         """Make the trials that are left, unless time runs out before."""
         deadline = time.monotonic() + seconds
-        before = self.counted()
         cap = deadline if seconds < math.inf else None
-        progress = Progress("trials", self.search.num_trials, len(before), cap)
-        for trial in before:
-            progress.seen(trial, trial.mean)
-        begun: dict[int, Trial] = {}
-        for job, score in scores(self._jobs(begun, deadline), self.num_jobs):
-            trial = begun[job.trial]
-            trial.add(job.seed, score)
-            if len(trial.vals) == len(self.search.seeds):
-                self._keep(trial)
-                progress.show(trial, trial.mean)
-        for trial in begun.values():
-            first = self._first_alike(trial.number)
-            if first != trial.number:  # looked up: it has cost nothing
-                trial.vals, trial.error = self.trials[first].vals, self.trials[first].error
-                self._keep(trial)
-                progress.show(trial, trial.mean)
+        progress = Progress("trials", self.search.num_trials, self.counted(), cap)
+        self._run(self.first, self._jobs(deadline), self.search.seeds, progress)
+        for trial in list(self.first.begun.values()):  # looked up: it has cost nothing
+            like = self.first.ended[self._first_alike(trial.number)]
+            trial.vals, trial.error = like.vals, like.error
+            self._end(self.first, trial, progress)
 
-    def _jobs(self, begun: dict[int, Trial], deadline: float) -> Iterator[Job]:
+    def _jobs(self, deadline: float) -> Iterator[Job]:
         """The runs of the trials that are left; repeats of earlier trials begin but need none."""
         for number in range(1, self.search.num_trials + 1):
-            if number in self.trials:
+            if number in self.first.ended:
                 continue
-            if (begun or self.trials) and time.monotonic() >= deadline:
+            if (self.first.begun or self.counted()) and time.monotonic() >= deadline:
                 return
-            begun[number] = Trial(number, self.params(number))
+            trial = self.first.begin(number, self.params(number))
             if self._first_alike(number) == number:
-                overrides = self.search.overrides_of(self.params(number))
-                yield from (Job(number, seed, overrides) for seed in self.search.seeds)
+                yield from self._missing(trial, self.search.seeds)
+
+    def _missing(self, trial: Trial, seeds: Iterable[int]) -> Iterator[Job]:
+        overrides = self.search.overrides_of(trial.params)
+        return (Job(trial.number, seed, overrides) for seed in seeds if seed not in trial.vals)
+
+    def _run(
+        self, stage: Stage, jobs: Iterator[Job], seeds: tuple[int, ...], progress: Progress
+    ) -> None:
+        for job, score in scores(jobs, self.num_jobs):
+            trial = stage.begun[job.trial]
+            trial.add(job.seed, score)
+            if len(trial.vals) == len(seeds):
+                self._end(stage, trial, progress)
+
+    def _end(self, stage: Stage, trial: Trial, progress: Progress) -> None:
+        stage.end(trial)
+        self._export()
+        progress.show(trial)
 
     def _first_alike(self, number: int) -> int:
         """The first trial with the same settings: random draws may repeat, or hit the start."""
@@ -108,49 +118,58 @@ class Study:
     def _settings(self, number: int) -> dict[str, Any]:
         return self.search.start | self.params(number)
 
-    def _keep(self, trial: Trial) -> None:
-        self.trials[trial.number] = trial
-        self.file.write(self.trials.values(), self.search.start)
+    def _export(self) -> None:
+        path = self.search.folder / "trials.csv"
+        trials = self.first.ended.values()
+        write_csv(path, trials, self.finals, self.search.start, self.search.seeds)
 
     def winner(self) -> Trial:
         """The best trial of the last stage; of equal ones the earlier."""
         counted = self.counted()
-        different = [trial for trial in counted if self._first_alike(trial.number) == trial.number]
-        best = best_of(different, max(self.search.num_finalists, 1))
-        if not best:
+        drawn = [trial for trial in counted if trial.number > 1]
+        tried = drawn or counted
+        if all(trial.mean is None for trial in tried):
             raise ConfigError(
-                f"all {len(counted)} trials failed; the last one: {counted[-1].error} "
+                f"{'no drawn trial could be trained' if drawn else 'the start cannot be trained'}; "
+                f"trial {tried[0].number}: {tried[0].error} "
                 f"(remove {self.search.folder} to search again)"
             )
+        different = [trial for trial in counted if self._first_alike(trial.number) == trial.number]
+        best = best_of(different, max(self.search.num_finalists, 1))
         return self._best_finalist(best) if self.search.num_finalists else best[0]
 
     def _best_finalist(self, finalists: list[Trial]) -> Trial:
-        again = {trial.number: Trial(trial.number, trial.params) for trial in finalists}
-        jobs = (
-            Job(trial.number, seed, self.search.overrides_of(trial.params))
-            for trial in finalists
-            for seed in self.search.final_seeds
-        )
-        progress = Progress("finalists", len(finalists))
-        for job, score in scores(jobs, self.num_jobs):
-            trial = again[job.trial]
-            trial.add(job.seed, score)
-            if job.seed not in self.search.seeds:
-                self.final_seconds += score.seconds
-            if len(trial.vals) == len(self.search.final_seeds):
-                kept = self.trials[job.trial]
-                kept.final, kept.error = trial.mean, trial.error
-                self._keep(kept)
-                progress.show(trial, trial.mean)
-        if not (best := best_of(again.values(), 1)):
+        seeds = self.search.final_seeds
+        name = f"finalists on the seeds {', '.join(map(str, seeds))}"
+        stage = Stage(self.storage, name, self.search.space)
+        self.finals = stage.ended
+        before = [stage.ended[trial.number] for trial in finalists if trial.number in stage.ended]
+        progress = Progress("finalists", len(finalists), before)
+        self._run(stage, self._final_jobs(stage, finalists), seeds, progress)
+        for trial in list(stage.begun.values()):  # the first stage had all of its seeds
+            self._end(stage, trial, progress)
+        again = [stage.ended[trial.number] for trial in finalists]
+        if not (best := best_of(again, 1)):
             raise ConfigError(
-                f"all {len(again)} finalists failed on some seed; the last one: {trial.error}"
+                f"all {len(again)} finalists failed on some seed; trial {again[0].number}: "
+                f"{again[0].error} (remove {self.search.folder} to search again)"
             )
-        return self.trials[best[0].number]
+        return self.first.ended[best[0].number]
+
+    def _final_jobs(self, stage: Stage, finalists: list[Trial]) -> Iterator[Job]:
+        """The runs of the finalists on seeds that the first stage did not have."""
+        for trial in finalists:
+            if trial.number not in stage.ended:
+                again = stage.begin(trial.number, trial.params)
+                known = set(trial.vals) & set(self.search.final_seeds)
+                again.vals = {seed: trial.vals[seed] for seed in known}
+                yield from self._missing(again, self.search.final_seeds)
 
     def write_recipe(self, winner: Trial) -> Path:
         """Write the winner's recipe, with what it took to find it."""
-        seconds = sum(trial.seconds for trial in self.counted()) + self.final_seconds
+        self._export()  # a kill may have come between a trial and its line
+        made = [*self.counted(), *self.finals.values()]
+        seconds = sum(trial.seconds for trial in made)
         path = self.search.folder / "recipe.yaml"
-        write_text(path, recipe(self.search, winner, self.counted(), seconds))
+        write_text(path, recipe(self.search, winner, self.counted(), self.finals, seconds))
         return path

@@ -1,9 +1,9 @@
-"""The trials of a search: what each tried, what came of it, and the CSV file that keeps them."""
+"""The trials of a search: what each tried, what came of it, and the CSV file that shows them."""
 
 import csv
 import io
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,7 @@ class Trial:
         vals: Validation score per seed.
         seconds: Time of all its runs.
         epochs: Epochs of all its runs.
-        error: Why it has no mean, or none in the second stage.
-        final: Mean over the seeds of the second stage.
+        error: Why it has no mean.
     """
 
     number: int
@@ -48,7 +47,6 @@ class Trial:
     seconds: float = 0.0
     epochs: int = 0
     error: str = ""
-    final: float | None = None
 
     @property
     def mean(self) -> float | None:
@@ -70,44 +68,37 @@ def best_of(trials: Iterable[Trial], count: int) -> list[Trial]:
     return sorted(scored, key=lambda trial: (-trial.mean, trial.number))[:count]
 
 
-class TrialFile:
-    """``trials.csv``: one line per trial that ended; a search goes on from it."""
+def write_csv(
+    path: Path,
+    trials: Iterable[Trial],
+    finals: Mapping[int, Trial],
+    start: Mapping[str, Any],
+    seeds: Iterable[int],
+) -> None:
+    """Write all trials anew, a line each, for people; nothing reads the file back.
 
-    def __init__(self, path: Path, keys: Iterable[str], seeds: Iterable[int]) -> None:
-        self.path, self.keys, self.seeds = path, list(keys), list(seeds)
-
-    def write(self, trials: Iterable[Trial], start: Mapping[str, Any]) -> None:
-        """Write all trials anew; ``start`` has the values of what a trial does not set."""
-        columns = ["trial", *self.keys, *(f"val_{seed}" for seed in self.seeds)]
-        columns += ["mean", "final_mean", "seconds", "epochs", "error"]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        for trial in sorted(trials, key=lambda trial: trial.number):
-            params = start | dict(trial.params)
-            row = [trial.number, *(_shown(params[key]) for key in self.keys)]
-            row += [trial.vals.get(seed) for seed in self.seeds]
-            row += [trial.mean, trial.final, round(trial.seconds, 3), trial.epochs, trial.error]
-            writer.writerow(row)
-        write_text(self.path, text.getvalue())
-
-    def read(self, params_of: Callable[[int], Mapping[str, Any]]) -> dict[int, Trial]:
-        """The trials that ended before, by number; ``params_of`` tells what a number sets."""
-        if not self.path.is_file():
-            return {}
-        rows = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")))
-        return {int(row["trial"]): self._trial(row, params_of) for row in rows}
-
-    def _trial(self, row: Mapping[str, str], params_of: Callable[[int], Any]) -> Trial:
-        number = int(row["trial"])
-        vals = {seed: _number(row[f"val_{seed}"]) for seed in self.seeds}
-        spent = float(row["seconds"]), int(row["epochs"])
-        return Trial(number, params_of(number), vals, *spent, row["error"])
+    Args:
+        path: The file.
+        trials: Trials that ended.
+        finals: What came of some of them in the second stage, by number.
+        start: What the start sets where a trial does not, by setting.
+        seeds: Seeds of the first stage.
+    """
+    columns = ["trial", *start, *(f"val_{seed}" for seed in seeds)]
+    columns += ["mean", "final_mean", "seconds", "epochs", "error"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        row = [trial.number, *map(shown, (start | dict(trial.params)).values())]
+        row += [trial.vals.get(seed) for seed in seeds]
+        final = finals.get(trial.number, Trial(trial.number, {}))
+        row += [trial.mean, final.mean, round(trial.seconds, 3), trial.epochs]
+        row += [trial.error or final.error]
+        writer.writerow(row)
+    write_text(path, text.getvalue())
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
+    """A setting as YAML writes it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else value
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
