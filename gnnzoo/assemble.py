@@ -52,13 +52,12 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
 
 def _warn_of_short_samples(encoder: nn.Module, num_hops: int) -> None:
     """Say so where layers look at neighbours that no sample holds."""
-    reaches = [getattr(layer, "reach", None) for layer in getattr(encoder, "layers", [None])]
-    name, sampled = type(encoder).__name__, f"head.batching.num_neighbors samples {num_hops} hops"
-    if None in reaches:
-        warnings.warn(f"{sampled}; {name} has a layer that looks further at once", stacklevel=3)
-    elif sum(reaches) > num_hops:
+    layers = getattr(encoder, "layers", [])
+    hops = sum(getattr(layer, "num_hops", getattr(layer, "reach", 1) or 0) for layer in layers)
+    if hops > num_hops:
         warnings.warn(
-            f"{sampled}, but {name} looks {sum(reaches)} hops far; give one number for each",
+            f"head.batching.num_neighbors samples {num_hops} hops, but {type(encoder).__name__} "
+            f"looks {hops} far; give one number for each",
             stacklevel=3,
         )
 

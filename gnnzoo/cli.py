@@ -155,6 +155,13 @@ def list_(
 @app.command()
 def table(
     name: Annotated[str, typer.Argument(help="a name of: gnnzoo list tables")],
+    recheck: Annotated[
+        bool,
+        typer.Option(
+            "--recheck",
+            help="first run one seed of each stale cell; if its scores stay, so do the others",
+        ),
+    ] = False,
     fill: Annotated[bool, typer.Option("--fill", help="first run the missing cells")] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="runs side by side; default: all cores")
@@ -177,6 +184,12 @@ def table(
     if keep:
         tables.refuse_installed(blocks)
     make_folder(runs_root(), "GNNZOO_RUNS")
+    if recheck:
+        tables.refuse_installed(blocks)
+        with _resumable():
+            changed = tables.recheck(blocks, identify, jobs or tables.default_jobs())
+        for line in changed:
+            typer.echo(f"stays stale: {line}", err=True)
     if fill:
         with _resumable():
             failures = tables.fill(blocks, identify, jobs or tables.default_jobs())
@@ -217,6 +230,7 @@ def tune(
     from gnnzoo.paths import runs_root
     from gnnzoo.tables import default_jobs
 
+    sys.path.append(os.getcwd())  # a trusted package may lie where one stands
     make_folder(runs_root(), "GNNZOO_RUNS")
 
     search = tuning.Search(

@@ -98,7 +98,7 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str | Path] = ()) ->
                 "config", overrides + search * bool(folders), return_hydra_config=True
             )
     except HydraException as error:
-        raise ConfigError(explain(error, overrides)) from error
+        raise ConfigError(explain(error, overrides, folders)) from error
     settings = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     return from_hydra(settings, config.hydra)
 
@@ -123,7 +123,9 @@ def refuse_missing(settings: DictConfig) -> None:
         raise ConfigError(f"{missing[0]} is needed; give it as {missing[0]}=...")
 
 
-def explain(error: HydraException, overrides: Iterable[str] = ()) -> str:
+def explain(
+    error: HydraException, overrides: Iterable[str] = (), config_dirs: Iterable[str | Path] = ()
+) -> str:
     """What Hydra could not compose, in one sentence."""
     text = str(error)
     if found := re.match(r"(?:In '.*': )?Could not find '([^']*)/([^'/]*)'", text):
@@ -132,7 +134,7 @@ def explain(error: HydraException, overrides: Iterable[str] = ()) -> str:
         return f"no {group} named {name!r}; {_options(name, options)}"
     if found := re.match(r"Could not override '([^']*)'", text):
         others = [entry for entry in overrides if entry.lstrip("+~").split("=")[0] != found[1]]
-        return _no_setting(found[1], compose(others).settings)
+        return _no_setting(found[1], compose(others, config_dirs).settings)
     reason = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
     if found := re.match(r"Value '(.*)' of type .* could not be converted to (\w+)", reason):
         kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}

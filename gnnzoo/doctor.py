@@ -14,7 +14,11 @@ _EXTRAS = {
         "segment reductions in one kernel",
         "pip install torch-scatter --no-build-isolation (after torch)",
     ),
-    "triton": ("fused kernels on CUDA", "comes with torch's CUDA builds"),
+    "triton": ("fused sheaf kernels on CUDA", "comes with torch's CUDA builds"),
+    "pyg_lib": (
+        "PyG's neighbour sampler instead of ours",
+        "see https://github.com/pyg-team/pyg-lib",
+    ),
     "optuna": ("hyper-parameter search", 'pip install "gnnzoo[tune]"'),
     "tensorboard": ("mirroring runs, track=tensorboard", 'pip install "gnnzoo[track]"'),
     "wandb": ("mirroring runs, track=wandb", 'pip install "gnnzoo[track]"'),

@@ -98,7 +98,11 @@ def _beyond(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
     own = {}
     for key, value in settings.items():
         default = defaults.get(key)
-        if isinstance(value, Mapping) and isinstance(default, Mapping):
+        if (
+            isinstance(value, Mapping)
+            and isinstance(default, Mapping)
+            and value.keys() >= default.keys()
+        ):
             value, default = _beyond(value, default), {}
         if key not in defaults or json.dumps(value) != json.dumps(default):  # 1 is not True
             own[key] = value
@@ -125,12 +129,16 @@ def code_hash(composed: Composed) -> str:
     """sha256 over the sources of the parts used and of every module they import.
 
     Followed are gnnzoo's modules and those of the trusted packages. Comments, docstrings and blank
-    lines do not count.
+    lines do not count. Defaults that stand elsewhere, of run settings and of parts of other
+    packages, are added.
     """
     trusted = composed.trusted()
-    parts = [resolve_target(target, trusted).__module__ for target in targets(composed.settings)]
-    digests = _source_digests([*parts, *_ALWAYS], ("gnnzoo", *trusted))
-    return hashlib.sha256(digests.encode()).hexdigest()
+    packages, names = ("gnnzoo", *trusted), sorted(set(targets(composed.settings)))
+    parts = [resolve_target(target, trusted).__module__ for target in names]
+    digests = _source_digests([*parts, *_ALWAYS], packages)
+    unseen = {name: _defaults(name, trusted) for name in names if not _inside(name, packages)}
+    unseen[""] = {k: v for k, v in asdict(RunConfig()).items() if k not in NOT_IDENTITY}
+    return hashlib.sha256(f"{digests}\n{json.dumps(unseen, sort_keys=True)}".encode()).hexdigest()
 
 
 def _source_digests(start: Iterable[str], packages: Iterable[str]) -> str:

@@ -13,15 +13,18 @@ from gnnzoo.files import write_text
 from gnnzoo.identity import Identity
 from gnnzoo.paths import runs_root, shared_root
 from gnnzoo.results import (
+    Recheck,
     RunStore,
     Summary,
     Table,
+    add_rechecks,
     collect,
     extract,
     missing,
     plot_comparison,
     published_records,
     read_curve_csv,
+    same_scores,
     to_csv,
     to_markdown,
     update_between_markers,
@@ -72,6 +75,38 @@ def fill(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]:
     console = Console(stderr=True)
     done = track(results, f"filling {blocks[0].name}", len(waiting), console=console)
     return [failure for failure in done if failure]
+
+
+def recheck(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]:
+    """Run one seed of every stale cell again; where scores are the same, its other runs count.
+
+    Returns:
+        A line for each cell whose scores differ or whose run failed: ``fill`` runs it anew.
+    """
+    from joblib import Parallel, delayed
+    from rich.console import Console
+    from rich.progress import track
+
+    records = known_records(blocks)
+    summaries = [s for table in blocks for s in collect(table, identify, records) if s.stale]
+    chosen = [(summary, min(summary.stale)) for summary in summaries]
+    parallel = Parallel(n_jobs=num_jobs, backend="loky", return_as="generator")
+    runs = parallel(delayed(_run_cell)(summary.cell.overrides, seed) for summary, seed in chosen)
+    console = Console(stderr=True)
+    errors = list(track(runs, f"rechecking {blocks[0].name}", len(chosen), console=console))
+    found, lines = [], []
+    for (summary, seed), error in zip(chosen, errors, strict=True):
+        cell_hash, code_hash = identify(summary.cell.overrides)
+        old, where = summary.stale[seed], f"{summary.cell.row} on {summary.cell.column}"
+        new = RunStore(runs_root()).find(cell_hash, seed, code_hash)
+        if error or not new:
+            lines.append(error or f"{where}: no record of its run")
+        elif same_scores(old, new[0]):
+            found.append(Recheck(cell_hash, seed, old["code_hash"], code_hash))
+        else:
+            lines.append(f"{where}, seed {seed}: {old['test']} became {new[0]['test']}")
+    add_rechecks(blocks[0].path.parent, found)
+    return lines
 
 
 def _run_cell(overrides: list[str], seed: int) -> str | None:

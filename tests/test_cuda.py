@@ -12,6 +12,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 NODES, CHANNELS = 200, 12
+SETTINGS = {"gatedgcn": {"edge_features": "ones"}, "linkx": {"num_nodes": NODES}}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -78,5 +79,5 @@ def test_sparse_features(x):
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_encoder(graph, x, name):
-    encoder = create_model(name, CHANNELS, 4).eval()
+    encoder = create_model(name, CHANNELS, 4, **SETTINGS.get(name, {})).eval()
     both(lambda module, device, values: module(values, graph.to(device)), encoder, x)

@@ -72,6 +72,40 @@ def test_a_run_setting_added_later_leaves_old_runs_what_they_were(monkeypatch):
     assert identity.cell_hash(after) != identity.cell_hash(before)
 
 
+def test_a_part_of_a_default_dictionary_is_not_the_default(tmp_path, monkeypatch):
+    source = "from torch.nn import Module\nclass Own(Module):\n    def __init__(self, {}): ...\n"
+    (tmp_path / "mylab.py").write_text(source.format("options={'bias': True}"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mylab", raising=False)
+    settings = ("model=mlp", "model._target_=mylab.Own", "trusted_targets=[mylab]")
+    assert cell(*settings, "+model.options={bias:true}") == cell(*settings)
+    assert cell(*settings, "+model.options={}") != cell(*settings)
+    assert cell(*settings, "+model.options={bias:true,wide:true}") != cell(*settings)
+
+
+def test_a_changed_default_changes_one_of_the_hashes(monkeypatch):
+    composed = compose([])
+    before = identity.code_hash(composed)
+
+    @dataclass
+    class Changed(identity.RunConfig):
+        deterministic: bool = True
+
+    monkeypatch.setattr(identity, "RunConfig", Changed)
+    assert identity.code_hash(composed) != before
+
+
+def test_a_changed_default_of_another_package_changes_the_code_hash(monkeypatch):
+    scheduler = "{_target_:torch.optim.lr_scheduler.StepLR,_partial_:true,step_size:3}"
+    composed = compose([f"trainer.scheduler={scheduler}"])
+    before = identity.code_hash(composed)
+
+    def changed(self, optimizer, step_size, gamma=0.5, last_epoch=-1): ...
+
+    monkeypatch.setattr("torch.optim.lr_scheduler.StepLR.__init__", changed)
+    assert identity.code_hash(composed) != before
+
+
 def test_a_recipe_and_the_same_values_by_hand_are_the_same_cell():
     by_hand = (
         "tuned=none", "features.normalize=row", "model.num_hops=10", "model.dropout=0.8",

@@ -208,7 +208,9 @@ def test_the_recipe_for_a_large_graph_runs_on_a_small_one(workspace, toy_graph):
     ("settings", "complaint"),
     [
         (("model=sage", "head.batching.num_neighbors=[3]"), "samples 1 hops, but SAGE looks 2"),
-        (("model=dagnn",), "DAGNN has a layer that looks further"),
+        (("model=dagnn",), "samples 2 hops, but DAGNN looks 10"),
+        (("model=gatedgcn", "model.edge_features=ones", "model.num_layers=2"), None),
+        (("model=sgc",), None),
         (("model=sage",), None),
         (("model=mlp", "head.batching.num_neighbors=[3]"), None),
     ],

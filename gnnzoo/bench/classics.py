@@ -48,14 +48,12 @@ class Classic:
         stock, ours: Make the model from sizes and, where there is one, the input dropout.
         input_dropout: Whether it has dropout on the input.
         gathers_input: Whether PyG's propagates the features as they come in.
-        edges_wide: Whether it has hidden features on edges, which no sparse input makes cheaper.
     """
 
     stock: Callable[..., nn.Module]
     ours: Callable[..., nn.Module]
     input_dropout: bool = True
     gathers_input: bool = False
-    edges_wide: bool = False
 
 
 def _layers(make: Callable[[int, int], nn.Module], **extra: object) -> Callable[..., nn.Module]:
@@ -115,7 +113,6 @@ CLASSICS = {
     "gatedgcn": Classic(
         _widths(stock.StockGatedGCN),
         _widths(GatedGCN, num_layers=2, norm=None, edge_features="ones"),
-        edges_wide=True,
     ),
     "linkx": Classic(
         lambda sizes: pyg.LINKX(sizes.num_nodes, *sizes.widths, num_layers=2, dropout=0.5),
@@ -140,7 +137,7 @@ def _graph(title: str, name: str, settings: Settings) -> list[Row]:
     found = []
     for model, classic in CLASSICS.items():
         fields, reference = stock_fields(subject, classic.gathers_input)
-        goal = SPARSE_GOAL if sparse and not classic.edges_wide else DENSE_GOAL
+        goal = SPARSE_GOAL if sparse else DENSE_GOAL
         shares = {"": 0.5, ", no input dropout": 0.0} if classic.input_dropout else {"": None}
         for suffix, share in shares.items():
             extra = {} if share is None else {"input_dropout": share}

@@ -19,7 +19,7 @@ class GraphDataset:
     Attributes:
         name: Name of the data set, one word.
         data: ``x``, ``edge_index`` (undirected unless the set is directed) and ``y``, where -1
-            stands for a node without a label.
+            stands for a node without a label; perhaps ``edge_weight`` and ``edge_attr``.
         num_classes: Number of classes.
         sha256: Checksum of the raw content.
         card: Its card; None for a file of the user's own.

@@ -72,13 +72,14 @@ class SubgraphSampler:
         data: The whole graph. Of its fields those with a row per node or edge go along, but ``y``
             and the masks: nobody but the head hands out labels.
         num_neighbors: As in `NeighborBatches`.
-        transforms: Those of the model; the ones that read edges compute anew on every subgraph.
+        transforms: Those of the model. What they made of edges is made anew on every subgraph,
+            unless they say ``rows_hold_in_samples``: then it goes along like features.
     """
 
     def __init__(
         self, data: Data, num_neighbors: Iterable[int], transforms: Iterable[BaseTransform] = ()
     ) -> None:
-        self.transforms = [t for t in transforms if getattr(t, "reads_edges", True)]
+        self.transforms = [t for t in transforms if _made_anew(t)]
         fields = {key: value for key, value in data if _goes_along(key)}
         self.of_nodes = {
             key: value
@@ -105,6 +106,11 @@ class SubgraphSampler:
         for transform in self.transforms:
             part = transform(part)
         return part
+
+
+def _made_anew(transform: BaseTransform) -> bool:
+    holds = getattr(transform, "rows_hold_in_samples", False)
+    return getattr(transform, "reads_edges", True) and not holds
 
 
 def _goes_along(key: str) -> bool:

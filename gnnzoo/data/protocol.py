@@ -170,6 +170,9 @@ def _node_task(dataset: GraphDataset, masks: Masks, number: int, metric: str) ->
         test_mask=test,
         num_nodes=len(labels),
     )
+    for key in ("edge_weight", "edge_attr"):
+        if key in dataset.data:
+            data[key] = dataset.data[key]
     return NodeTask(
         data=data,
         test_labels=labels[test],

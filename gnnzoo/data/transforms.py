@@ -90,6 +90,7 @@ class SmoothFeatures(BaseTransform):
     """
 
     reads_edges = True
+    rows_hold_in_samples = True  # smoothed over all edges, a sample's rows are what they were
 
     def __init__(self, num_hops: int) -> None:
         if num_hops < 0:

@@ -106,7 +106,11 @@ def _forward(
     """The result; and for the backward pass t_i + s_j and a_ij without its factor w_ij."""
     logits = source.index_select(0, col).add_(target.index_select(0, row))
     share = F.leaky_relu(logits, negative_slope)
-    share.sub_(_shift(share, rowptr, row)).exp_()
+    shift = _shift(share, weight, rowptr, row)
+    share.sub_(shift)
+    if weight is not None:
+        share.clamp_max_(CLOSE)  # an entry of weight 0, which the shift does not see
+    share.exp_()
     total = _row_sums(share if weight is None else share * weight, rowptr, col, x.size(0))
     share.mul_(torch.where(total > 0, total, 1.0).reciprocal_().index_select(0, row))
     attention = _product(share, weight, factor)
@@ -114,12 +118,15 @@ def _forward(
     return out, logits, share
 
 
-def _shift(logits: Tensor, rowptr: Tensor, row: Tensor) -> Tensor:
+def _shift(logits: Tensor, weight: Tensor | None, rowptr: Tensor, row: Tensor) -> Tensor:
     """What is taken off the logits so that no exponential overflows and no row of them vanishes.
 
     Softmax does not mind which constant. Where all logits are close, one does for every row; on
-    other devices than a CPU finding that out would wait for the device.
+    other devices than a CPU finding that out would wait for the device. Entries of weight 0 do not
+    count: beside a large one of them all others would vanish.
     """
+    if weight is not None:
+        logits = logits.masked_fill(weight == 0, torch.finfo(logits.dtype).min)
     if logits.device.type == "cpu" and logits.numel():
         low, high = logits.aminmax()
         if high - low <= CLOSE:

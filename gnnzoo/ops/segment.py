@@ -9,6 +9,8 @@ from torch import Tensor
 
 from gnnzoo.ops import backends
 
+CLOSE = 30.0  # exp(30) is far from the largest number of float32
+
 
 def segment_sum(x: Tensor, rowptr: Tensor) -> Tensor:
     """Sum of each segment; zero for an empty one.
@@ -68,9 +70,11 @@ def segment_softmax(
         returns: ``[num_rows, ...]``; the rows of a segment add up to 1.
     """
     ids = segment_ids(rowptr, x.size(0)) if ids is None else ids
-    shift = segment_max(x.detach(), rowptr).index_select(0, ids)
-    share = (x - shift).exp()
-    share = share if weight is None else share * weight
+    seen = x.detach()
+    if weight is not None:  # beside a large logit of weight 0 all others would vanish
+        seen = seen.masked_fill(weight == 0, torch.finfo(x.dtype).min)
+    share = x - segment_max(seen, rowptr).index_select(0, ids)
+    share = share.exp() if weight is None else share.clamp_max(CLOSE).exp() * weight
     total = segment_sum(share, rowptr)
     total = total if weight is None else torch.where(total > 0, total, 1.0)
     return share / total.index_select(0, ids)

@@ -2,6 +2,7 @@
 
 from gnnzoo.results.curves import read_curve_csv, write_curve_csv
 from gnnzoo.results.plots import plot_comparison, plot_curve
+from gnnzoo.results.rechecks import Recheck, add_rechecks, same_scores
 from gnnzoo.results.record import (
     compact,
     json_safe,
@@ -31,6 +32,7 @@ __all__ = [
     "Cell",
     "Column",
     "Rebuilt",
+    "Recheck",
     "Reported",
     "Row",
     "RunStore",
@@ -38,6 +40,7 @@ __all__ = [
     "Table",
     "Tracks",
     "UnknownTableError",
+    "add_rechecks",
     "collect",
     "compact",
     "compare",
@@ -53,6 +56,7 @@ __all__ = [
     "published_records",
     "read_curve_csv",
     "require_mirrors",
+    "same_scores",
     "summarise",
     "timestamp",
     "to_csv",

@@ -198,6 +198,12 @@ def _footer(table: Table, summaries: list[Summary]) -> list[tuple[str, str]]:
         for i, ((row, column), text) in enumerate(_notes(table), start=1)
     ]
     lines += _circumstances(summaries)
+    if count := sum(summary.num_rechecked for summary in summaries):
+        lines.append((
+            "Rechecked",
+            f"{count} runs are of earlier sources; one seed of each of their cells was run again "
+            "with the present ones and gave the same scores to the last digit.",
+        ))  # fmt: skip
     if any(summary.stale for summary in summaries):
         lines.append(("Stale", "measured with another version of the sources that take part."))
     lines += [

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import gnnzoo
 from gnnzoo.files import write_text
+from gnnzoo.results.rechecks import Recheck, equal_sources, read_rechecks
 from gnnzoo.results.record import compact
 from gnnzoo.results.statistics import Paired, Verdict, mean_and_std, paired, verdict
 from gnnzoo.results.table import Cell, Reported, Table
@@ -23,11 +25,12 @@ class Summary:
 
     Attributes:
         cell: Which cell.
-        fresh: Finished runs of the present code, by seed.
+        fresh: Finished runs of the present code, or of code rechecked against it, by seed.
         stale: Seeds that only other versions of the code have finished: the runs of the version
             used last.
         failed: Seeds whose run ended without a score.
         missing: Seeds never run, or not to the end.
+        num_rechecked: How many of the fresh runs are of older code that gave the same scores.
     """
 
     cell: Cell
@@ -35,6 +38,7 @@ class Summary:
     stale: dict[int, Record] = field(default_factory=dict)
     failed: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
+    num_rechecked: int = 0
 
     @property
     def is_stale(self) -> bool:
@@ -74,15 +78,22 @@ class Summary:
         return verdict(self.mean, self.std, self.n, (reported.mean, reported.std, reported.runs))
 
 
-def summarise(cell: Cell, identity: tuple[str, str], records: Iterable[Record]) -> Summary:
+def summarise(
+    cell: Cell,
+    identity: tuple[str, str],
+    records: Iterable[Record],
+    rechecks: Iterable[Recheck] = (),
+) -> Summary:
     """Sort the runs of a cell; later records win, but never over a finished one.
 
     Args:
         cell: Which cell.
         identity: Its cell_hash and present code_hash.
         records: Any records, oldest first.
+        rechecks: Which older sources give the same scores.
     """
     cell_hash, code_hash = identity
+    present = equal_sources(cell_hash, code_hash, rechecks)
     own = [r for r in records if r["cell_hash"] == cell_hash and r["seed"] in cell.seeds]
     summary = Summary(cell)
     failed = {}
@@ -90,7 +101,7 @@ def summarise(cell: Cell, identity: tuple[str, str], records: Iterable[Record]) 
     for record in own:
         seed = record["seed"]
         scored = record["status"] == "finished" and record["test"] is not None
-        if record["code_hash"] == code_hash:
+        if record["code_hash"] in present:
             failed[seed] = record["status"] in ("failed", "finished")
             if scored:
                 summary.fresh[seed] = record
@@ -101,6 +112,7 @@ def summarise(cell: Cell, identity: tuple[str, str], records: Iterable[Record]) 
     taken = {*summary.fresh, *summary.failed}
     summary.stale = {seed: last_used[seed] for seed in sorted(last_used) if seed not in taken}
     summary.fresh = dict(sorted(summary.fresh.items()))
+    summary.num_rechecked = sum(r["code_hash"] != code_hash for r in summary.fresh.values())
     taken |= set(summary.stale)
     summary.missing = [seed for seed in cell.seeds if seed not in taken]
     return summary
@@ -117,8 +129,10 @@ def collect(table: Table, identify: Identify, records: Iterable[Record]) -> list
     Raises:
         ValueError: If runs of a cell were scored by another metric than the column shows.
     """
-    records = list(records)
-    summaries = [summarise(cell, identify(cell.overrides), records) for cell in table.cells()]
+    records, rechecks = list(records), read_rechecks(table.path.parent)
+    summaries = [
+        summarise(cell, identify(cell.overrides), records, rechecks) for cell in table.cells()
+    ]
     for summary in summaries:
         metric = table.column(summary.cell.column).metric
         for record in summary.used:
@@ -189,11 +203,19 @@ def extract(blocks: list[Table], identify: Identify, records: Iterable[Record]) 
     folder = blocks[0].path.parent
     if Path(gnnzoo.__file__).resolve().parent in folder.resolve().parents:
         raise ValueError(f"{folder} is part of the installed package; work in a source tree")
-    records = [*published_records(blocks), *records]
+    committed = published_records(blocks)
+    records = [*committed, *records]
     summaries = [s for table in blocks for s in collect(table, identify, records)]
     kept = [r for s in summaries for r in (*s.fresh.values(), *s.stale.values())]
     # A cell may stand in two blocks; its runs are written once.
     runs = {(r["cell_hash"], r["seed"], r["code_hash"]): compact(r) for r in kept}
+    lost = {(r["cell_hash"], r["seed"]) for r in committed} - {key[:2] for key in runs}
+    if lost:
+        warnings.warn(
+            f"{len(lost)} committed runs belong to no cell of {folder / 'table.yaml'} any more and "
+            "are left out",
+            stacklevel=2,
+        )
     lines = [json.dumps(run, sort_keys=True, allow_nan=False) for _, run in sorted(runs.items())]
     write_text(folder / "runs.jsonl", "".join(f"{line}\n" for line in lines))
     return folder / "runs.jsonl"

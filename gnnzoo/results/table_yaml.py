@@ -35,8 +35,6 @@ def load_table(name_or_path: str | Path) -> list[Table]:
     """
     import yaml
 
-    from gnnzoo.results.yaml_loader import UniqueKeyLoader
-
     path = Path(name_or_path)
     if path.suffix != ".yaml" and os.sep not in str(name_or_path):
         path = experiments_root() / path / "table.yaml"
@@ -47,7 +45,10 @@ def load_table(name_or_path: str | Path) -> list[Table]:
             f"no table named {str(name_or_path)!r}; there is: {', '.join(close) or 'none'}"
         )
     try:
-        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), UniqueKeyLoader))
+        text = path.read_text(encoding="utf-8")
+        for node in yaml.compose_all(text, yaml.SafeLoader):
+            _refuse_doubled_keys(node)
+        documents = list(yaml.safe_load_all(text))
         if not documents:
             raise ValueError("holds no table")
         return [_table(path.absolute(), document) for document in documents]
@@ -55,6 +56,18 @@ def load_table(name_or_path: str | Path) -> list[Table]:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _refuse_doubled_keys(node: Any) -> None:
+    """PyYAML would keep the last of several values without a word."""
+    if node.id == "mapping":
+        keys = [key.value for key, _ in node.value if key.id == "scalar"]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise ValueError(f"the key {twice[0]!r} stands twice in one mapping")
+    if node.id != "scalar":
+        for entry in node.value:
+            for inner in entry if isinstance(entry, tuple) else [entry]:
+                _refuse_doubled_keys(inner)
 
 
 def _table(path: Path, raw: Any) -> Table:

@@ -33,7 +33,7 @@ def recipe(
     best = compose(search.overrides_of(winner.params))
     parts = ("head", "features", "model", "trainer")
     wanted, plain = (
-        {part: OmegaConf.to_container(composed.settings[part], resolve=True) for part in parts}
+        {part: OmegaConf.to_container(composed.settings[part], resolve=False) for part in parts}
         for composed in (best, _defaults(best))
     )
     lines = ["# @package _global_", *_header(search, winner, trials, finals)]

@@ -8,7 +8,7 @@ import torch_geometric.typing
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from gnnzoo.data import CSRGraph, NeighborBatches, RowNormalizeFeatures
+from gnnzoo.data import CSRGraph, NeighborBatches, RowNormalizeFeatures, SmoothFeatures
 from gnnzoo.data.neighbors import SubgraphSampler
 from gnnzoo.ops import Graph, SparseFeatures, backends
 from gnnzoo.ops.csr import row_entries
@@ -131,6 +131,16 @@ def test_what_reads_edges_is_made_anew_of_the_sampled_ones():
     assert part.graph.num_nodes == part.num_nodes
     assert part.graph.num_input_edges == part.edge_index.size(1) <= 2
     assert torch.equal(part.degree, part.edge_index[1].bincount(minlength=part.num_nodes))
+
+
+def test_features_smoothed_over_all_edges_go_along_as_rows():
+    transforms = [CSRGraph(), SmoothFeatures(2)]
+    data = whole_graph()
+    for transform in transforms:
+        data = transform(data)
+    seeds = torch.tensor([4, 8])
+    part = SubgraphSampler(data, [1], transforms).subgraph(seeds)
+    torch.testing.assert_close(part.smoothed[:2], data.smoothed[seeds])
 
 
 def test_sparse_features_stay_sparse():

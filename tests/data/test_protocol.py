@@ -54,6 +54,18 @@ def test_splits_do_not_overlap_and_hide_the_test_labels(protocol, seed):
     assert task.split_sha256 == protocol(dataset, seed).split_sha256
 
 
+def test_weights_and_features_of_edges_go_along():
+    dataset = toy()
+    num_edges = dataset.data.edge_index.size(1)
+    dataset.data.edge_weight, dataset.data.edge_attr = (
+        torch.rand(num_edges),
+        torch.rand(num_edges, 2),
+    )
+    task = NamedSplit("public")(dataset, seed=0)
+    assert torch.equal(task.data.edge_weight, dataset.data.edge_weight)
+    assert torch.equal(task.data.edge_attr, dataset.data.edge_attr)
+
+
 def test_by_seed_counts_modulo_the_number_of_fixed_splits():
     dataset = toy(num_splits=3)
     by_seed = NamedSplit("public", split="by_seed")

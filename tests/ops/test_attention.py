@@ -98,6 +98,18 @@ def test_a_row_of_zero_weights_is_zero_and_so_are_its_gradients():
     assert grad[row] == 0
 
 
+@pytest.mark.parametrize("score", [20.0, 200.0])
+def test_an_entry_of_weight_0_is_as_none_whatever_its_score(score):
+    csr = CSR.from_coo(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)[0]
+    x, target = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.zeros(1)
+    source = torch.tensor([score, 0.0])
+    weight = torch.tensor([0.0, 1.0], requires_grad=True)
+    out = attend(csr, x, source, target, weight)
+    assert out.tolist() == [[3.0, 4.0]]
+    (grad,) = torch.autograd.grad(out.sum(), weight)
+    assert grad.isfinite().all()
+
+
 def test_heads_are_separate_graphs():
     csr = rectangle()
     heads, entry = csr.interleaved(2)

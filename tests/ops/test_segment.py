@@ -51,6 +51,16 @@ def test_weights_of_a_softmax_count_rows(backend):
     )
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_row_of_weight_0_is_as_none_whatever_its_logit(backend):
+    x = torch.tensor([200.0, 0.0, 300.0], requires_grad=True)
+    with backends.use(backend):
+        share = segment_softmax(x, torch.tensor([0, 2, 3]), torch.tensor([0.0, 1.0, 0.0]))
+    assert share.tolist() == [0.0, 1.0, 0.0]
+    (grad,) = torch.autograd.grad(share.sum(), x)
+    assert grad.isfinite().all()
+
+
 def test_nothing_to_reduce():
     assert segment_sum(torch.empty(0, 3), torch.zeros(1, dtype=torch.long)).shape == (0, 3)
     assert segment_softmax(torch.empty(0, 3), torch.zeros(3, dtype=torch.long)).shape == (0, 3)

@@ -7,6 +7,8 @@ import yaml
 
 from gnnzoo.results import (
     Cell,
+    Recheck,
+    add_rechecks,
     collect,
     compare,
     extract,
@@ -15,6 +17,7 @@ from gnnzoo.results import (
     published_records,
     summarise,
 )
+from gnnzoo.results.rechecks import read_rechecks
 
 CELL = Cell("GCN", "cora", ["dataset=cora", "model=gcn"], (0, 1, 2, 3))
 NOW = ("cell", "code")
@@ -137,6 +140,36 @@ def test_an_extract_merges_old_and_new_and_forgets_removed_cells(table, make_rec
     for line in before.splitlines():
         assert len(line) < 2000
         assert "pid" not in json.loads(line)
+
+
+def test_runs_that_fall_out_of_an_extract_are_told(table, make_record):
+    mlp = "dataset=cora model=mlp"
+    extract([table], identify, [make_record(mlp, 0, 0.5)])
+    with pytest.warns(UserWarning, match="1 committed runs belong to no cell"):
+        extract([table], lambda overrides: ("renamed", "code"), [])
+
+
+def test_runs_of_older_sources_count_where_a_recheck_says_so(table, make_record):
+    gcn = "dataset=cora model=gcn"
+    runs = [make_record(gcn, seed, 0.6, code_hash="older") for seed in range(3)]
+    runs.append(make_record(gcn, 1, 0.7, code_hash="unrelated"))
+    cell = next(cell for cell in table.cells() if identify(cell.overrides)[0] == gcn)
+    code = identify(cell.overrides)[1]
+    assert not summarise(cell, (gcn, code), runs).fresh
+    rechecks = [Recheck(gcn, 0, "older", "old"), Recheck(gcn, 0, "old", code)]
+    summary = summarise(cell, (gcn, code), runs, rechecks)
+    assert summary.num_rechecked == len(summary.fresh) > 0
+    assert {record["code_hash"] for record in summary.fresh.values()} == {"older"}
+    assert not summarise(cell, (gcn, code), runs, rechecks[1:]).fresh, "a step is missing"
+    other = [Recheck("another cell", 0, "older", code)]
+    assert not summarise(cell, (gcn, code), runs, other).fresh
+
+
+def test_rechecks_are_kept_once(tmp_path):
+    entry = Recheck("cell", 0, "old", "new")
+    add_rechecks(tmp_path, [entry])
+    add_rechecks(tmp_path, [entry, Recheck("cell", 1, "new", "newer")])
+    assert read_rechecks(tmp_path) == [entry, Recheck("cell", 1, "new", "newer")]
 
 
 def test_the_installed_package_is_never_written_to(table, monkeypatch, tmp_path):

@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from gnnzoo.results import UnknownTableError, load_table
-from gnnzoo.results.yaml_loader import UniqueKeyLoader
 
 PLANETOID = Path(__file__).parents[2] / "experiments" / "planetoid" / "table.yaml"
 
@@ -114,10 +113,17 @@ def test_a_key_given_twice_is_refused_and_one_that_replaces_a_merged_one_is_not(
     path.write_text("title: one\ntitle: two\n")
     with pytest.raises(ValueError, match=r"table.yaml: the key 'title' stands twice"):
         load_table(path)
-    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\nd: *b\n"
-    loaded = yaml.load(text, UniqueKeyLoader)
-    assert loaded["c"] == {"x": 3, "y": 4}
-    assert loaded["d"] == {"x": 3, "y": 2}
+    raw = _raw()
+    text = yaml.safe_dump(raw).replace("title:", "seeds: [3]\ntitle:", 1)
+    path.write_text(f"{yaml.safe_dump(raw)}---\n{text}")
+    with pytest.raises(ValueError, match="the key 'seeds' stands twice"):
+        load_table(path)
+    columns = (
+        "columns:\n  a: &a {title: A, overrides: [dataset=cora]}\n  cora: {<<: *a, title: B}\n"
+    )
+    raw.pop("columns")
+    path.write_text(columns + yaml.safe_dump(raw))
+    assert [column.title for column in load_table(path)[0].columns] == ["A", "B"]
 
 
 def test_an_unknown_table_is_a_key_error_that_reads_well():
