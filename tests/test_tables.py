@@ -1,0 +1,67 @@
+"""A table whose sources have changed: one rerun per cell tells whether its numbers still hold."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from gnnzoo import tables
+from gnnzoo.paths import runs_root
+from gnnzoo.results import collect, load_table
+
+
+@pytest.fixture
+def blocks(workspace, toy_graph):
+    """A filled table of two cells with two seeds each."""
+    short = ["dataset=file", f"dataset.path={toy_graph}", "trainer.epochs=3", "device=cpu"]
+    raw = {
+        "title": "Toy", "protocol": "its own masks", "metric": "accuracy", "seeds": [0, 1],
+        "columns": {"toy": {"overrides": short}},
+        "rows": [{"name": name.upper(), "overrides": [f"model={name}"]} for name in ("mlp", "gcn")],
+    }  # fmt: skip
+    path = workspace / "own" / "table.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(raw))
+    blocks = load_table(path)
+    assert tables.fill(blocks, tables.identifier(), 1) == []
+    return blocks
+
+
+def as_if_older(change) -> None:
+    """Let the records of the store come from other sources."""
+    store = runs_root() / "runs.jsonl"
+    records = [json.loads(line) for line in store.read_text().splitlines()]
+    for record in records:
+        record["code_hash"] = "older"
+        change(record)
+    store.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    for path in runs_root().glob("*_node"):
+        shutil.rmtree(path)
+
+
+def fresh_and_stale(blocks) -> dict[str, tuple[int, int]]:
+    summaries = collect(blocks[0], tables.identifier(), tables.known_records(blocks))
+    return {summary.cell.row: (len(summary.fresh), len(summary.stale)) for summary in summaries}
+
+
+def test_runs_count_again_where_one_seed_gives_the_same_scores(blocks):
+    def change(record):
+        if record["config"]["model"]["_target_"].endswith("GCN") and record["seed"] == 0:
+            record["metrics"]["accuracy"]["val"] += 1e-9
+
+    as_if_older(change)
+    assert fresh_and_stale(blocks) == {"MLP": (0, 2), "GCN": (0, 2)}
+    (line,) = tables.recheck(blocks, tables.identifier(), 1)
+    assert line.startswith("GCN on toy, seed 0: ")
+    assert fresh_and_stale(blocks) == {"MLP": (2, 0), "GCN": (1, 1)}
+    assert "1 runs are of earlier sources" in tables.markdown(
+        blocks, tables.identifier(), tables.known_records(blocks)
+    )
+    assert tables.fill(blocks, tables.identifier(), 1) == []
+    assert fresh_and_stale(blocks) == {"MLP": (2, 0), "GCN": (2, 0)}
+
+
+def test_there_may_be_nothing_to_recheck(blocks):
+    assert tables.recheck(blocks, tables.identifier(), 1) == []
+    assert fresh_and_stale(blocks) == {"MLP": (2, 0), "GCN": (2, 0)}
