@@ -9,6 +9,7 @@ from gnnzoo.ops.graph import Graph, as_graph
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
+from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
 
@@ -16,9 +17,11 @@ __all__ = [
     "CSR",
     "Block",
     "Graph",
+    "SheafGraph",
     "SparseFeatures",
     "SparseMatrix",
     "as_graph",
+    "as_sheaf_graph",
     "attend",
     "backends",
     "gated_hops",
