@@ -7,6 +7,7 @@ from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
@@ -25,6 +26,8 @@ __all__ = [
     "attend",
     "backends",
     "gated_hops",
+    "num_parameters",
+    "orthogonal_maps",
     "sample_rows",
     "segment_max",
     "segment_mean",
