@@ -6,6 +6,7 @@ from gnnzoo.ops.block import Block
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
+from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.sample import sample_rows
@@ -26,8 +27,10 @@ __all__ = [
     "attend",
     "backends",
     "gated_hops",
+    "inverse_root",
     "num_parameters",
     "orthogonal_maps",
+    "pseudo_inverse_root",
     "sample_rows",
     "segment_max",
     "segment_mean",
