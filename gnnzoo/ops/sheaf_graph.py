@@ -9,7 +9,8 @@ from torch_geometric import EdgeIndex
 from gnnzoo.ops.csr import CSR, builder
 from gnnzoo.ops.graph import Graph, as_graph, check_weights
 from gnnzoo.ops.matrix import SparseMatrix
-from gnnzoo.ops.sheaf_pattern import SheafPattern
+from gnnzoo.ops.sheaf_pattern import SheafPattern, block_entries, expand
+from gnnzoo.ops.spmm import spmm
 
 UNDIRECTED = ("check", "symmetrize")
 SYMMETRY_TOLERANCE = 1e-5  # relative; a weight computed for each direction may round differently
@@ -118,6 +119,37 @@ class SheafGraph:
         """Where the entries of a sheaf Laplacian are; kept. See `SheafPattern`."""
         return self._kept("pattern", stalk_dim, full, num_fixed)
 
+    def blocks(self, stalk_dim: int, num_fixed: int) -> CSR:
+        """Pattern of one block for each node, coupled as in `pattern`; kept."""
+        return self._kept("blocks", stalk_dim, num_fixed)
+
+    def laplacian(
+        self, normalize: bool, augmented: bool, dtype: torch.dtype
+    ) -> tuple[SparseMatrix, Tensor]:
+        """`weighted_laplacian` with weights of 1; kept."""
+        return self._kept("laplacian", normalize, augmented, dtype)
+
+    def weighted_laplacian(
+        self, weight: Tensor, normalize: bool, augmented: bool
+    ) -> tuple[SparseMatrix, Tensor]:
+        """The graph's own Laplacian, degree minus adjacency, and its diagonal.
+
+        Args:
+            weight: ``[num_pairs]``.
+            normalize: Whether to divide by the root of the degree on both sides; 0 by 0 is 0.
+            augmented: Whether 1 is added to the degree for that.
+        """
+        degree = spmm(self.incidence(weight.dtype), weight.unsqueeze(1)).squeeze(1)
+        diagonal, sent = degree, weight
+        if normalize:
+            total = degree + 1.0 if augmented else torch.where(degree > 0, degree, torch.inf)
+            scale = total.rsqrt()
+            diagonal = degree / total
+            sent = weight * scale[self.ends[0]] * scale[self.ends[1]]
+        csr, order = self._kept("looped")
+        values = torch.cat([-sent, -sent, diagonal]).index_select(0, order)
+        return SparseMatrix(csr, values, symmetric=True), diagonal
+
     def pair_weights(self, edge_weight: Tensor) -> Tensor:
         """One weight per pair: repeated edges add up, the two directions are averaged.
 
@@ -216,6 +248,27 @@ class SheafGraph:
         row = torch.arange(self.num_half_edges, device=self.device).repeat(2)
         col = torch.cat([2 * self.receiver, 2 * sender + 1])
         return self._ones(row, col, self.num_half_edges, 2 * self.num_nodes, dtype)
+
+    def _make_looped(self) -> tuple[CSR, Tensor]:
+        """Half-edges and self-loops, and which of them each entry is."""
+        nodes = torch.arange(self.num_nodes, device=self.device)
+        row, col = torch.cat([self.edge_index.flip(0), nodes.expand(2, -1)], dim=1)
+        csr, slot = CSR.from_coo(row, col, self.num_nodes, self.num_nodes)
+        return csr, slot.argsort()
+
+    def _make_blocks(self, stalk_dim: int, num_fixed: int) -> CSR:
+        nodes = torch.arange(self.num_nodes, device=self.device)
+        csr, _ = CSR.from_coo(nodes, nodes, self.num_nodes, self.num_nodes)
+        blocks, _ = expand(csr, block_entries(stalk_dim, True, num_fixed))
+        blocks.transposed()
+        _ = blocks.row
+        return blocks
+
+    def _make_laplacian(
+        self, normalize: bool, augmented: bool, dtype: torch.dtype
+    ) -> tuple[SparseMatrix, Tensor]:
+        ones = torch.ones(self.num_pairs, dtype=dtype, device=self.device)
+        return self.weighted_laplacian(ones, normalize, augmented)
 
     def _make_pattern(self, stalk_dim: int, full: bool, num_fixed: int) -> SheafPattern:
         senders, slot = self._kept("senders")

@@ -60,7 +60,7 @@ def test_the_first_edge_without_reverse_is_named():
         ValueError, match=r"4 -> 2 has no reverse \(1 such edges\); undirected='sym"
     ):
         as_sheaf_graph(edges, 5)
-    with pytest.raises(ValueError, match="undirected must be one of 'check', 'symm.*got 'maybe'"):
+    with pytest.raises(ValueError, match=r"undirected must be one of 'check', 'symm.*got 'maybe'"):
         as_sheaf_graph(PATH, 3, "maybe")
 
 
