@@ -1,7 +1,5 @@
 """One step of neural sheaf diffusion."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -146,9 +144,9 @@ class SheafConv(nn.Module):
         self.dropout, self.map_dropout = dropout, map_dropout
         width = map_channels or self.num_stalks * in_channels
         self.learner = self.weight_learner = None
-        if maps == "flat":
+        if maps == "flat" and learner is not None:
             self.learner = FrameLearner(width, stalk_dim, orth, map_act)
-        elif maps != "identity" and learner is not None:
+        elif maps not in ("identity", "flat") and learner is not None:
             self.learner = SheafLearner(
                 width, stalk_dim, maps, orth, map_act, self.num_stalks, learner
             )
@@ -196,6 +194,8 @@ class SheafConv(nn.Module):
         x = x.flatten(1)
         if self.training and self.map_dropout:
             x = dropout(x, self.map_dropout)
+        if self.learner is None and maps is None and self.maps != "identity":
+            raise ValueError("this layer was built with learner=None, so that maps must be given")
         if self.maps in ("identity", "flat"):
             return FlatLaplacian(
                 graph, None if self.maps == "identity" else self.learner(x), self.stalk_dim,
@@ -214,8 +214,6 @@ class SheafConv(nn.Module):
         self, x: Tensor, graph: SheafGraph, maps: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Restriction maps and the weight of each pair, all from one product along the edges."""
-        if maps is None and self.learner is None:
-            raise ValueError("this layer was built with learner=None, so that maps must be given")
         learners = [] if maps is not None else [self.learner]
         learners += [] if self.weight_learner is None else [self.weight_learner]
         if not learners:
@@ -279,8 +277,3 @@ class SheafConv(nn.Module):
             f"{self.in_channels}, {self.out_channels}, stalk_dim={self.stalk_dim}, "
             f"maps={self.maps!r}{fixed}"
         )
-
-
-def map_parameters(convs: Sequence[SheafConv]) -> list[nn.Parameter]:
-    """Parameters of the learners of restriction maps, which have a weight decay of their own."""
-    return [p for conv in convs if conv.learner is not None for p in conv.learner.parameters()]
