@@ -190,35 +190,56 @@ class SheafConv(nn.Module):
             x: ``[num_nodes, map_channels]``.
             maps: As in `gnnzoo.ops.sheaf_laplacian`.
         """
-        graph = as_sheaf_graph(edge_index, x.size(0), self.undirected)
         x = x.flatten(1)
-        if self.training and self.map_dropout:
-            x = dropout(x, self.map_dropout)
+        factor = self._factors(x, (self.map_dropout,))[0]
+        return self._laplacian(x, edge_index, edge_weight, maps, factor)
+
+    def _factors(self, x: Tensor, shares: tuple[float, ...]) -> list[Tensor | None]:
+        """What dropout multiplies features with, once for each share; None for 1."""
+        if not self.training or not any(shares):
+            return [None] * len(shares)
+        if len(set(shares)) == 1:  # one draw for all
+            return [*dropout(x.new_ones(()).expand(len(shares), *x.shape), shares[0])]
+        ones = x.new_ones(()).expand(x.shape)
+        return [dropout(ones, share) if share else None for share in shares]
+
+    def _laplacian(
+        self,
+        x: Tensor,
+        edge_index: Tensor | EdgeIndex | Graph | SheafGraph,
+        edge_weight: Tensor | None,
+        maps: Tensor | None,
+        factor: Tensor | None,
+    ) -> SheafLaplacian | FlatLaplacian:
+        graph = as_sheaf_graph(edge_index, x.size(0), self.undirected)
         if self.learner is None and maps is None and self.maps != "identity":
             raise ValueError("this layer was built with learner=None, so that maps must be given")
         if self.maps in ("identity", "flat"):
+            frames = None
+            if self.maps == "flat":
+                frames = self.learner(x if factor is None else x * factor)
             return FlatLaplacian(
-                graph, None if self.maps == "identity" else self.learner(x), self.stalk_dim,
-                normalize=self.norm is not None, augmented=self.augmented,
-                edge_weight=edge_weight, fixed=self.fixed, dtype=compute_dtype(x),
+                graph, frames, self.stalk_dim, normalize=self.norm is not None,
+                augmented=self.augmented, edge_weight=edge_weight, fixed=self.fixed,
+                dtype=compute_dtype(x),
             )  # fmt: skip
         if maps is not None and graph is not edge_index:
             maps = graph.arrange(maps)
-        maps, weight = self._learn(x, graph, maps)
+        maps, weight = self._learn(x, graph, maps, factor)
         return SheafLaplacian.from_maps(
             maps, graph, norm=self.norm, augmented=self.augmented, weight=weight,
             edge_weight=edge_weight, fixed=self.fixed, orthogonal=self.maps == "bundle",
         )  # fmt: skip
 
     def _learn(
-        self, x: Tensor, graph: SheafGraph, maps: Tensor | None
+        self, x: Tensor, graph: SheafGraph, maps: Tensor | None, factor: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Restriction maps and the weight of each pair, all from one product along the edges."""
         learners = [] if maps is not None else [self.learner]
         learners += [] if self.weight_learner is None else [self.weight_learner]
         if not learners:
             return maps, None
-        scores = pair_linears(learners, x, graph)
+        scores = pair_linears(learners, x, graph, factor)
         if maps is None:
             maps = self.learner.maps_from(scores[0])
         weight = self.weight_learner and self.weight_learner.weight_from(scores[-1])
@@ -250,12 +271,29 @@ class SheafConv(nn.Module):
                 f"{shape[0]} * {shape[1]}], got {list(x.shape)}"
             )
         if laplacian is None:
-            laplacian = self.laplacian(h, edge_index, edge_weight, maps)
-        z = dropout(h, self.dropout) if self.training else h
-        z = self.act(laplacian(self.mix(z)))
-        if self.epsilon is not None:
-            z = torch.addcmul(-z, 1 + self.epsilon.tanh().unsqueeze(1), h)
+            shares = self.dropout, self.map_dropout
+            factor, map_factor = self._factors(h.flatten(1), shares)
+            laplacian = self._laplacian(h.flatten(1), edge_index, edge_weight, maps, map_factor)
+        else:
+            factor = self._factors(h.flatten(1), (self.dropout,))[0]
+        if self._joins and isinstance(laplacian, SheafLaplacian):
+            elu = not isinstance(self.act, nn.Identity)
+            z = laplacian.step(h, factor, self.left, self.right, self.epsilon, elu)
+        else:
+            z = h if factor is None else h * factor.view(h.shape)
+            z = self.act(laplacian(self.mix(z)))
+            if self.epsilon is not None:
+                z = torch.addcmul(-z, 1 + self.epsilon.tanh().unsqueeze(1), h)
         return z if x.dim() == 3 else z.flatten(1)
+
+    @property
+    def _joins(self) -> bool:
+        """Whether the whole step may be one operator."""
+        return (
+            all(p is not None for p in (self.left, self.right, self.epsilon))
+            and self.num_stalks * self.in_channels <= JOINT_WIDTH
+            and (isinstance(self.act, nn.Identity) or is_elu(self.act))
+        )
 
     def mix(self, h: Tensor) -> Tensor:
         """W1 on the stalk dimensions and W2 on the channels: ``[num_nodes, num_stalks, out]``."""
@@ -277,3 +315,7 @@ class SheafConv(nn.Module):
             f"{self.in_channels}, {self.out_channels}, stalk_dim={self.stalk_dim}, "
             f"maps={self.maps!r}{fixed}"
         )
+
+
+def is_elu(act: nn.Module) -> bool:
+    return type(act) is nn.ELU and act.alpha == 1.0

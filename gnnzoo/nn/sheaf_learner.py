@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gnnzoo.nn.checks import check_choice, check_count
-from gnnzoo.ops import SheafGraph, num_parameters, orthogonal_maps, spmm
+from gnnzoo.ops import SheafGraph, num_parameters, orthogonal_maps
+from gnnzoo.ops.pair_linear import pair_linear
 from gnnzoo.ops.spmm import compute_dtype
 
 FORMS = ("concat", "stalk_sum", "stalk_sum_official")
@@ -45,12 +46,14 @@ class PairLinear(nn.Module):
                 f"no multiple of {num_stalks}"
             )
         self.form, self.num_stalks = form, num_stalks
-        self.in_channels = in_channels
+        self.in_channels, self.out_channels = in_channels, out_channels
         width = in_channels if form == "concat" else in_channels // num_stalks
-        self.linear = nn.Linear(2 * width, out_channels, bias=False)
+        self.weight = nn.Parameter(torch.empty(2, out_channels, width))
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        self.linear.reset_parameters()
+        bound = (2 * self.weight.size(2)) ** -0.5  # as nn.Linear of the joined features
+        nn.init.uniform_(self.weight, -bound, bound)
 
     def features(self, x: Tensor) -> Tensor:
         """What the receiver and the sender contribute of: ``[num_nodes, width]``."""
@@ -63,23 +66,31 @@ class PairLinear(nn.Module):
 
     def roles(self) -> Tensor:
         """``[2, out_channels, width]``: the matrix for a receiver and that for a sender."""
-        weight = self.linear.weight
         if self.form != "stalk_sum_official":
-            return weight.view(weight.size(0), 2, -1).transpose(0, 1)
+            return self.weight
+        joined = self.weight.transpose(0, 1).flatten(1)  # acts on a row of two chunks
         if self.num_stalks % 2:  # the sender's chunks begin in the second half of a row
-            return torch.stack([weight, torch.cat([*weight.chunk(2, dim=1)][::-1], dim=1)])
-        return torch.stack([weight, weight])
+            return torch.stack([joined, self.weight.flip(0).transpose(0, 1).flatten(1)])
+        return torch.stack([joined, joined])
 
     def forward(self, x: Tensor, graph: SheafGraph) -> Tensor:
         return pair_linears([self], x, graph)[0]
 
 
-def pair_linears(learners: list[PairLinear], x: Tensor, graph: SheafGraph) -> list[Tensor]:
+def pair_linears(
+    learners: list[PairLinear], x: Tensor, graph: SheafGraph, factor: Tensor | None = None
+) -> list[Tensor]:
     """Several `PairLinear` of the same features, as one product along the edges.
 
+    Args:
+        learners: Who reads the features; of several, all or none in the form ``concat``.
+        x: Features.
+        graph: The half-edges.
+        factor: Factor of each feature, as of dropout; None for 1.
+
     Shapes:
-        x: ``[num_nodes, in_channels]``.
-        returns: ``[num_half_edges, out_channels]`` each, channels first in memory.
+        x, factor: ``[num_nodes, in_channels]``.
+        returns: ``[num_half_edges, out_channels]`` each; of several, channels first in memory.
     """
     for learner in learners:
         if x.size(1) != learner.in_channels:
@@ -87,19 +98,21 @@ def pair_linears(learners: list[PairLinear], x: Tensor, graph: SheafGraph) -> li
                 f"x has {x.size(1)} channels, the learner was built for {learner.in_channels}"
             )
     x = x.to(compute_dtype(x))
+    if any(learner.form != "concat" for learner in learners):
+        x = x if factor is None else x * factor
+        return [_product(learner.roles(), learner.features(x), graph) for learner in learners]
+    if len(learners) == 1:
+        return [_product(learners[0].roles(), x, graph, factor)]
+    roles = torch.cat([learner.roles() for learner in learners], dim=1)
+    out = _product(roles, x, graph, factor).t().contiguous()
+    return [part.t() for part in out.split([learner.out_channels for learner in learners])]
+
+
+def _product(roles: Tensor, x: Tensor, graph: SheafGraph, factor: Tensor | None = None) -> Tensor:
+    if not torch.is_autocast_enabled(x.device.type):
+        return pair_linear(x, roles, graph, factor)
     with torch.autocast(x.device.type, enabled=False):  # maps are float32 in any case
-        if all(learner.form == "concat" for learner in learners):
-            weight = torch.cat([learner.roles() for learner in learners], dim=1)
-            scores = F.linear(x, weight.flatten(0, 1)).view(2 * x.size(0), -1)
-        else:
-            parts = [
-                F.linear(learner.features(x), learner.roles().flatten(0, 1)).view(x.size(0), 2, -1)
-                for learner in learners
-            ]
-            scores = torch.cat(parts, dim=2).flatten(0, 1)
-        out = spmm(graph.roles(x.dtype), scores)  # [num_half_edges, sum of out_channels]
-    widths = [learner.linear.out_features for learner in learners]
-    return [part.t() for part in out.t().contiguous().split(widths)]
+        return pair_linear(x, roles, graph, factor)
 
 
 class SheafLearner(PairLinear):
@@ -142,12 +155,12 @@ class SheafLearner(PairLinear):
 
     def maps_from(self, scores: Tensor) -> Tensor:
         """Activation and shape; `scores` is what `PairLinear` gives."""
-        scores = ACTS[self.act](scores)
-        if self.maps == "bundle":
-            return orthogonal_maps(scores, self.stalk_dim, self.orth)
         if self.maps == "diag":
-            return scores
-        return scores.t().unflatten(0, (self.stalk_dim, self.stalk_dim)).permute(2, 0, 1)
+            return ACTS[self.act](scores)
+        scores = ACTS[self.act](scores.t().contiguous())  # [numbers of a map, num_half_edges]
+        if self.maps == "bundle":
+            return orthogonal_maps(scores.t(), self.stalk_dim, self.orth)
+        return scores.unflatten(0, (self.stalk_dim, self.stalk_dim)).permute(2, 0, 1)
 
     def forward(self, x: Tensor, graph: SheafGraph) -> Tensor:
         return self.maps_from(super().forward(x, graph))

@@ -9,7 +9,9 @@ from torch_geometric import EdgeIndex
 from gnnzoo.ops.graph import Graph
 from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
+from gnnzoo.ops.sheaf_pattern import SheafPattern
 from gnnzoo.ops.sheaf_product import sheaf_product
+from gnnzoo.ops.sheaf_step import sheaf_step
 from gnnzoo.ops.sheaf_terms import diagonal_terms, full_terms
 from gnnzoo.ops.spmm import compute_dtype, restore_dtype, spmm
 
@@ -145,12 +147,39 @@ class SheafLaplacian:
             self.transports,
             self.degree,
             self.scale,
-            self.graph.pattern(self.stalk_dim, self.full, self.num_fixed),
+            self._pattern(),
             self.stalk_dim,
             self.full,
             self.symmetric,
         )
         return restore_dtype(out.view(x.shape), x)
+
+    def step(
+        self,
+        x: Tensor,
+        factor: Tensor | None,
+        left: Tensor,
+        right: Tensor,
+        epsilon: Tensor,
+        elu: bool,
+    ) -> Tensor:
+        """A whole diffusion step as one operator, see `gnnzoo.ops.sheaf_step`; not autocast.
+
+        Shapes:
+            x: ``[num_nodes, num_stalks, channels]``.
+            returns: as `x`; float32 under autocast.
+        """
+        dtype, pattern = self.transports.dtype, self._pattern()
+        with torch.autocast(x.device.type, enabled=False):
+            out = sheaf_step(
+                x.to(dtype), factor, left.to(dtype), right.to(dtype), epsilon.to(dtype),
+                self.transports, self.degree, self.scale, pattern,
+                self.stalk_dim, self.full, self.symmetric, elu,
+            )  # fmt: skip
+        return restore_dtype(out, x)
+
+    def _pattern(self) -> SheafPattern:
+        return self.graph.pattern(self.stalk_dim, self.full, self.num_fixed)
 
     def to_dense(self) -> Tensor:
         """``[num_nodes * num_stalks] * 2``, for tests and small graphs."""

@@ -21,18 +21,72 @@ class SheafBlocks:
         num_stalks: Stalk dimensions, learned and fixed.
         stalk_dim: The learned ones.
         full: Whether the learned ones are coupled with each other.
+        symmetric: Whether S equals its transpose.
     """
 
-    def __init__(self, pattern: SheafPattern, num_stalks: int, stalk_dim: int, full: bool) -> None:
+    def __init__(
+        self,
+        pattern: SheafPattern,
+        num_stalks: int,
+        stalk_dim: int,
+        full: bool,
+        symmetric: bool = True,
+    ) -> None:
         self.pattern, self.num_stalks = pattern, num_stalks
-        self.stalk_dim, self.full = stalk_dim, full
+        self.stalk_dim, self.full, self.symmetric = stalk_dim, full, symmetric
+        self.by_csr = backends.choose("sheaf", pattern.ends.device) == "csr"
+
+    def apply(
+        self, x: Tensor, transports: Tensor, degree: Tensor, scale: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """``S L S^T x`` and, for the backward pass, ``L S^T x``.
+
+        Without S they are one tensor.
+        """
+        if scale is None:
+            out = self.laplacian(x, transports, degree)
+            return out, out
+        kept = self.laplacian(self.scaled(scale, x), transports, degree)
+        return self.at_nodes(scale, kept), kept
+
+    def gradients(
+        self,
+        grad: Tensor,
+        x: Tensor,
+        kept: Tensor,
+        transports: Tensor,
+        degree: Tensor,
+        scale: Tensor | None,
+        needs: tuple[bool, bool, bool],
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Gradients of `apply` to x, T, D and S; empty ones where none is needed."""
+        needs_transports, needs_degree, needs_scale = needs
+        grad_transports = grad_degree = grad_scale = None
+        h = grad if scale is None else self.scaled(scale, grad)
+        q = self.laplacian(h, transports, degree)
+        if needs_transports or needs_degree:
+            z = x if scale is None else self.scaled(scale, x)
+        if needs_transports:
+            grad_transports = self.dots_of_pairs(h, z, transports.shape).neg_()
+        if needs_degree:
+            grad_degree = self.dots_at_nodes(degree, h, z)
+        if needs_scale:
+            grad_scale = self.dots_at_nodes(scale, grad, kept)
+            grad_scale.add_(self.dots_at_nodes(scale, x, q))
+        grad_x = q if scale is None else self.at_nodes(scale, q)
+        rest = grad_transports, grad_degree, grad_scale
+        return grad_x, *(x.new_empty(0) if g is None else g for g in rest)
+
+    def scaled(self, scale: Tensor, x: Tensor) -> Tensor:
+        """``S^T x``."""
+        return self.at_nodes(scale, x, transposed=not self.symmetric)
 
     def laplacian(self, z: Tensor, transports: Tensor, degree: Tensor) -> Tensor:
         """``D z`` minus what the neighbours send; shape as `z`."""
         out = self.at_nodes(degree, z)
         if transports.numel() == 0 or z.numel() == 0:
             return out
-        if not self._by_csr(z):
+        if not self.by_csr:
             return self._subtract_in_chunks(out, z, transports)
         values = transports.view(-1).index_select(0, self.pattern.fill)
         size, channels = z.size(0) * z.size(1), z.size(2)
@@ -46,7 +100,7 @@ class SheafBlocks:
         """Values at nodes times features; shape as `x`."""
         if values.size(1) in (1, self.num_stalks):
             return x * values.unsqueeze(-1)
-        if not self._by_csr(x):
+        if not self.by_csr:
             blocks = self._spell_out(values.t())
             return _times(blocks.mT if transposed else blocks, x)
         if transposed:
@@ -62,7 +116,7 @@ class SheafBlocks:
             return (left * right).flatten(1).sum(1, keepdim=True)
         if values.size(1) == self.num_stalks:
             return (left * right).sum(-1)
-        if not self._by_csr(left):
+        if not self.by_csr:
             return self._pick(_outer(left, right)).t()
         left, right = left.flatten(0, 1), right.flatten(0, 1)
         rows = self.pattern.node_rowptr, self.pattern.node_col, self.pattern.node_row
@@ -70,16 +124,13 @@ class SheafBlocks:
 
     def dots_of_pairs(self, h: Tensor, z: Tensor, shape: torch.Size) -> Tensor:
         """``h_u z_v^T + z_u h_v^T`` for the ends of each pair, as transports are stored."""
-        if not self._by_csr(h):
+        if not self.by_csr:
             return self._dots_in_chunks(h, z, shape)
         left = torch.cat([h, z], dim=-1).flatten(0, 1)
         right = torch.cat([z, h], dim=-1).flatten(0, 1)
         upper = self.pattern.up_rowptr, self.pattern.up_col, self.pattern.up_row
         dots = edge_dot(left, right, *upper)
         return dots.index_select(0, self.pattern.order).view(shape)
-
-    def _by_csr(self, x: Tensor) -> bool:
-        return backends.choose("sheaf", x.device) == "csr"
 
     def _transposed(self, values: Tensor) -> Tensor:
         size = self.stalk_dim

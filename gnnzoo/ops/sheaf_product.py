@@ -87,21 +87,21 @@ def _forward(
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
-    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full)
-    if scale is None:
-        return blocks.laplacian(x, transports, degree), x.new_empty(0)
-    z = blocks.at_nodes(scale, x, transposed=not symmetric)
-    kept = blocks.laplacian(z, transports, degree)
-    return blocks.at_nodes(scale, kept), kept if keep else x.new_empty(0)
+    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
+    out, kept = blocks.apply(x, transports, degree, scale)
+    return out, kept if keep else x.new_empty(0)
 
 
 def _save(ctx, inputs, output) -> None:
     *tensors, ctx.stalk_dim, ctx.full, ctx.symmetric, _ = inputs
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
     ctx.save_for_backward(*tensors, output[1])
 
 
 def _backward(ctx, grad, _):
+    if grad is None:
+        return (None,) * 19
     needs = [ctx.needs_input_grad[1], ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
     grads = _product_backward(
         grad.contiguous(), *ctx.saved_tensors, ctx.stalk_dim, ctx.full, ctx.symmetric, *needs
@@ -139,20 +139,9 @@ def _gradients(
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
-    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full)
-    grad_transports = grad_degree = grad_scale = x.new_empty(0)
-    h = grad if scale is None else blocks.at_nodes(scale, grad, transposed=not symmetric)
-    q = blocks.laplacian(h, transports, degree)
-    if needs_transports or needs_degree:
-        z = x if scale is None else blocks.at_nodes(scale, x, transposed=not symmetric)
-    if needs_transports:
-        grad_transports = blocks.dots_of_pairs(h, z, transports.shape).neg_()
-    if needs_degree:
-        grad_degree = blocks.dots_at_nodes(degree, h, z)
-    if needs_scale:
-        grad_scale = blocks.dots_at_nodes(scale, grad, kept).add_(blocks.dots_at_nodes(scale, x, q))
-    grad_x = q if scale is None else blocks.at_nodes(scale, q)
-    return grad_x, grad_transports, grad_degree, grad_scale
+    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
+    needs = needs_transports, needs_degree, needs_scale
+    return blocks.gradients(grad, x, kept, transports, degree, scale, needs)
 
 
 def _fake(x, transports, degree, scale, *rest):

@@ -43,16 +43,21 @@ def features(conv, n=9):
     return torch.randn(n, conv.num_stalks * conv.in_channels, dtype=F64)
 
 
+def joined(learner):
+    """The matrix that acts on the features of both ends side by side."""
+    return torch.cat([*learner.weight], dim=1)
+
+
 def learned_maps(conv, x, edges):
     """Maps and factors of all terms, edge by edge from the two ends' features."""
     maps, weights = [], []
     for source, target in edges.t().tolist():
         ends = torch.cat([x[target], x[source]])
-        score = torch.tanh(conv.learner.linear.weight @ ends).unsqueeze(0)
-        maps.append(conv.learner.maps_from(torch.atanh(score))[0])
+        score = (joined(conv.learner) @ ends).unsqueeze(0)
+        maps.append(conv.learner.maps_from(score)[0])
         if conv.weight_learner is not None:
             back = torch.cat([x[source], x[target]])
-            u = conv.weight_learner.linear.weight[0]
+            u = joined(conv.weight_learner)[0]
             weights.append((torch.sigmoid(u @ ends) * torch.sigmoid(u @ back)) ** 2)
     return torch.stack(maps), torch.stack(weights) if weights else None
 
@@ -251,13 +256,12 @@ def test_maps_by_node_equal_those_of_the_joined_features(form, num_stalks):
     x = torch.randn(9, num_stalks * 5, dtype=F64)
     graph = as_sheaf_graph(EDGES, 9)
     sender, receiver = graph.edge_index
-    joined = torch.cat([x[receiver], x[sender]], dim=1)
+    ends = torch.cat([x[receiver], x[sender]], dim=1)
     if form == "stalk_sum":
-        ends = joined.view(-1, 2, num_stalks, 5).sum(2)
-        joined = ends.flatten(1)
+        ends = ends.view(-1, 2, num_stalks, 5).sum(2).flatten(1)
     elif form == "stalk_sum_official":
-        joined = joined.view(-1, num_stalks, 10).sum(1)
-    want = torch.tanh(learner.linear(joined)).view(-1, 2, 2)
+        ends = ends.view(-1, num_stalks, 10).sum(1)
+    want = torch.tanh(ends @ joined(learner).T).view(-1, 2, 2)
     torch.testing.assert_close(learner(x, graph), want, atol=1e-12, rtol=0)
 
 
@@ -273,7 +277,7 @@ def test_edge_weights_are_symmetric_and_squared():
     learner, x = EdgeWeightLearner(6).double(), torch.randn(9, 6, dtype=F64)
     graph = as_sheaf_graph(EDGES, 9)
     weight = learner(x, graph)
-    u = learner.linear.weight[0]
+    u = joined(learner)[0]
     for pair, (a, b) in enumerate(graph.ends.t().tolist()):
         there, back = torch.cat([x[a], x[b]]), torch.cat([x[b], x[a]])
         want = (torch.sigmoid(u @ there) * torch.sigmoid(u @ back)) ** 2

@@ -1,0 +1,201 @@
+r"""One step of sheaf diffusion, mixing and activation included, as one operator.
+
+.. math:: X' = (1 + \tanh \varepsilon) \odot X
+    - \sigma\bigl(\Delta\, (W_1 \otimes W_2)\, (f \odot X)\bigr)
+
+with a factor f, as of dropout, and ELU or nothing for :math:`\sigma`. A small graph is bound by
+the number of operations launched; a dozen recorded ones with their gradients cost more than the
+products that they stand between.
+"""
+
+import torch
+from torch import Tensor
+
+from gnnzoo.ops.operator import Operator, refuse_double_backward
+from gnnzoo.ops.sheaf_blocks import SheafBlocks
+from gnnzoo.ops.sheaf_pattern import SheafPattern
+
+
+def sheaf_step(
+    x: Tensor,
+    factor: Tensor | None,
+    left: Tensor,
+    right: Tensor,
+    epsilon: Tensor,
+    transports: Tensor,
+    degree: Tensor,
+    scale: Tensor | None,
+    pattern: SheafPattern,
+    stalk_dim: int,
+    full: bool,
+    symmetric: bool,
+    elu: bool,
+) -> Tensor:
+    """Diffuse once; all operands in one floating point type and on one device.
+
+    Args:
+        x: Features.
+        factor: Factor of each feature on its way into the Laplacian; None for 1.
+        left, right: W1 and W2.
+        epsilon: One number per stalk dimension.
+        transports, degree, scale, pattern, stalk_dim, full, symmetric: The Laplacian, as
+            `gnnzoo.ops.sheaf_product.sheaf_product` takes it.
+        elu: Whether there is an activation.
+
+    Shapes:
+        x: ``[num_nodes, num_stalks, channels]``. factor: ``[num_nodes, num_stalks * channels]``.
+        left: ``[num_stalks, num_stalks]``. right: ``[channels, channels]``.
+        epsilon: ``[num_stalks]``.
+        returns: as `x`.
+
+    Raises:
+        RuntimeError: On a second derivative.
+    """
+    keep = torch.is_grad_enabled() and scale is not None and scale.requires_grad
+    out, *_ = _step(
+        x, factor, left, right, epsilon, transports.contiguous(), degree, scale, *pattern,
+        stalk_dim, full, symmetric, elu, keep,
+    )  # fmt: skip
+    return out
+
+
+def _joint(left: Tensor, right: Tensor) -> Tensor:
+    """W1 and W2 as one matrix of all stalk dimensions and channels."""
+    product = left[:, None, :, None] * right[None, :, None, :]
+    return product.view(left.size(0) * right.size(0), left.size(1) * right.size(1))
+
+
+def _forward(
+    x: Tensor,
+    factor: Tensor | None,
+    left: Tensor,
+    right: Tensor,
+    epsilon: Tensor,
+    transports: Tensor,
+    degree: Tensor,
+    scale: Tensor | None,
+    ends: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    fill: Tensor,
+    up_rowptr: Tensor,
+    up_col: Tensor,
+    up_row: Tensor,
+    order: Tensor,
+    node_rowptr: Tensor,
+    node_col: Tensor,
+    node_row: Tensor,
+    stalk_dim: int,
+    full: bool,
+    symmetric: bool,
+    elu: bool,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    pattern = SheafPattern(
+        ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
+    )
+    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
+    seen = x.flatten(1) if factor is None else x.flatten(1) * factor
+    mixed = torch.mm(seen, _joint(left, right).t()).view(x.shape)
+    moved, kept = blocks.apply(mixed, transports, degree, scale)
+    share = epsilon.tanh().add_(1.0).unsqueeze(1)
+    passed = torch.nn.functional.elu(moved) if elu else moved
+    out = torch.mul(x, share).sub_(passed)
+    return out, mixed, moved, kept if keep else x.new_empty(0)
+
+
+def _save(ctx, inputs, output) -> None:
+    *tensors, ctx.stalk_dim, ctx.full, ctx.symmetric, ctx.elu, _ = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, output[1], output[2] if ctx.elu else None, output[3])
+
+
+def _backward(ctx, grad, *_):
+    if grad is None:
+        return (None,) * 24
+    flags = ctx.stalk_dim, ctx.full, ctx.symmetric, *ctx.needs_input_grad[5:8]
+    grads = _step_backward(grad.contiguous(), *ctx.saved_tensors, *flags)
+    needs = ctx.needs_input_grad[5:8]
+    laplacian = (g if need else None for g, need in zip(grads[4:], needs, strict=True))
+    return grads[0], None, *grads[1:4], *laplacian, *[None] * 16
+
+
+def _gradients(
+    grad: Tensor,
+    x: Tensor,
+    factor: Tensor | None,
+    left: Tensor,
+    right: Tensor,
+    epsilon: Tensor,
+    transports: Tensor,
+    degree: Tensor,
+    scale: Tensor | None,
+    ends: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    fill: Tensor,
+    up_rowptr: Tensor,
+    up_col: Tensor,
+    up_row: Tensor,
+    order: Tensor,
+    node_rowptr: Tensor,
+    node_col: Tensor,
+    node_row: Tensor,
+    mixed: Tensor,
+    moved: Tensor | None,
+    kept: Tensor,
+    stalk_dim: int,
+    full: bool,
+    symmetric: bool,
+    needs_transports: bool,
+    needs_degree: bool,
+    needs_scale: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients to x, W1, W2, epsilon and, empty where not needed, to T, D and S."""
+    pattern = SheafPattern(
+        ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
+    )
+    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
+    slope = epsilon.tanh()
+    grad_epsilon = torch.mul(grad, x).sum((0, 2)).mul_(1.0 - slope.square())
+    # The sign of the step goes to the small matrices: the Laplacian is linear.
+    if moved is None:
+        passed = grad
+    else:
+        passed = torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, False, moved)
+    needs = needs_transports, needs_degree, needs_scale
+    onward, *of_laplacian = blocks.gradients(passed, mixed, kept, transports, degree, scale, needs)
+    for g in of_laplacian:
+        g.neg_()
+    onward = onward.flatten(1)
+    seen = x.flatten(1) if factor is None else x.flatten(1) * factor
+    grad_joint = torch.mm(onward.t(), seen)
+    grad_x = torch.mm(onward, _joint(left, right))
+    if factor is not None:
+        grad_x.mul_(factor)
+    grad_x = torch.mul(grad, slope.add_(1.0).unsqueeze(1)).sub_(grad_x.view(x.shape))
+    sizes = left.size(0), right.size(0), left.size(1), right.size(1)
+    grad_joint = grad_joint.view(sizes).transpose(1, 2).reshape(left.numel(), right.numel())
+    grad_left = torch.mv(grad_joint, right.reshape(-1)).neg_().view(left.shape)
+    grad_right = torch.mv(grad_joint.t(), left.reshape(-1)).neg_().view(right.shape)
+    return grad_x, grad_left, grad_right, grad_epsilon, *of_laplacian
+
+
+def _fake(x, factor, left, right, epsilon, transports, degree, scale, *rest):
+    like = [torch.empty_like(x) for _ in range(3)]
+    return *like, torch.empty_like(x) if rest[-1] else x.new_empty(0)
+
+
+def _fake_gradients(grad, x, factor, left, right, epsilon, transports, degree, scale, *rest):
+    like = zip((transports, degree, scale), rest[-3:], strict=True)
+    return (
+        *(torch.empty_like(t) for t in (x, left, right, epsilon)),
+        *(torch.empty_like(t) if need else x.new_empty(0) for t, need in like),
+    )
+
+
+_step = Operator("gnnzoo::sheaf_step", _forward, _fake, _backward, _save)
+_step_backward = Operator(
+    "gnnzoo::sheaf_step_backward", _gradients, _fake_gradients, refuse_double_backward
+)
