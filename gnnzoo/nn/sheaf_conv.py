@@ -15,7 +15,7 @@ from gnnzoo.nn.sheaf_learner import (
     pair_linears,
 )
 from gnnzoo.ops import Graph, SheafGraph, SheafLaplacian, as_sheaf_graph, orthogonal_maps
-from gnnzoo.ops.dropout import dropout
+from gnnzoo.ops.keep import keep_factors
 from gnnzoo.ops.sheaf import NORMS
 from gnnzoo.ops.sheaf_flat import FlatLaplacian
 from gnnzoo.ops.spmm import compute_dtype
@@ -199,9 +199,8 @@ class SheafConv(nn.Module):
         if not self.training or not any(shares):
             return [None] * len(shares)
         if len(set(shares)) == 1:  # one draw for all
-            return [*dropout(x.new_ones(()).expand(len(shares), *x.shape), shares[0])]
-        ones = x.new_ones(()).expand(x.shape)
-        return [dropout(ones, share) if share else None for share in shares]
+            return [*keep_factors(shares[0], (len(shares), *x.shape), x)]
+        return [keep_factors(share, x.shape, x) if share else None for share in shares]
 
     def _laplacian(
         self,

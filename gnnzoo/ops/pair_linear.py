@@ -33,10 +33,11 @@ def pair_linear(x: Tensor, weight: Tensor, graph: SheafGraph, factor: Tensor | N
     """
     roles = graph.roles(x.dtype)
     other = roles.transposed()
-    return _pair_linear(
+    out, _ = _pair_linear(
         x, weight, factor, roles.values, roles.csr.rowptr, roles.csr.col,
         other.csr.rowptr, other.csr.col,
     )  # fmt: skip
+    return out
 
 
 def _forward(
@@ -48,25 +49,26 @@ def _forward(
     col: Tensor,
     rowptr_t: Tensor,
     col_t: Tensor,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
+    """The result and, if there are factors, what x is with them."""
     seen = x if factor is None else x * factor
     scores = torch.mm(seen, weight.flatten(0, 1).t())  # [num_nodes, 2 * out_channels]
     out = x.new_empty(rowptr.numel() - 1, weight.size(1))
-    return multiply(scores.view(-1, weight.size(1)), ones, rowptr, col, out)
+    out = multiply(scores.view(-1, weight.size(1)), ones, rowptr, col, out)
+    return out, x.new_empty(0) if factor is None else seen
 
 
 def _gradients(
     grad: Tensor,
-    x: Tensor,
+    seen: Tensor,
     weight: Tensor,
     factor: Tensor | None,
     ones: Tensor,
     rowptr_t: Tensor,
     col_t: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    at_nodes = multiply(grad, ones, rowptr_t, col_t, grad.new_empty(2 * x.size(0), grad.size(1)))
-    at_nodes = at_nodes.view(x.size(0), 2 * grad.size(1))
-    seen = x if factor is None else x * factor
+    at_nodes = multiply(grad, ones, rowptr_t, col_t, grad.new_empty(2 * seen.size(0), grad.size(1)))
+    at_nodes = at_nodes.view(seen.size(0), 2 * grad.size(1))
     grad_weight = torch.mm(at_nodes.t(), seen).view(weight.shape)
     grad_x = torch.mm(at_nodes, weight.flatten(0, 1))
     return grad_x if factor is None else grad_x.mul_(factor), grad_weight
@@ -74,10 +76,15 @@ def _gradients(
 
 def _save(ctx, inputs, output) -> None:
     x, weight, factor, ones, _, _, rowptr_t, col_t = inputs
-    ctx.save_for_backward(x, weight, factor, ones, rowptr_t, col_t)
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+    seen = x if factor is None else output[1]
+    ctx.save_for_backward(seen, weight, factor, ones, rowptr_t, col_t)
 
 
-def _backward(ctx, grad):
+def _backward(ctx, grad, _):
+    if grad is None:
+        return (None,) * 8
     grads = _pair_linear_backward(grad.contiguous(), *ctx.saved_tensors)
     return *grads, *[None] * 6
 
@@ -85,13 +92,16 @@ def _backward(ctx, grad):
 _pair_linear = Operator(
     "gnnzoo::pair_linear",
     _forward,
-    lambda x, weight, factor, ones, rowptr, *_: x.new_empty(rowptr.numel() - 1, weight.size(1)),
+    lambda x, weight, factor, ones, rowptr, *_: (
+        x.new_empty(rowptr.numel() - 1, weight.size(1)),
+        x.new_empty(0) if factor is None else torch.empty_like(x),
+    ),
     _backward,
     _save,
 )
 _pair_linear_backward = Operator(
     "gnnzoo::pair_linear_backward",
     _gradients,
-    lambda grad, x, weight, *_: (torch.empty_like(x), torch.empty_like(weight)),
+    lambda grad, seen, weight, *_: (torch.empty_like(seen), torch.empty_like(weight)),
     refuse_double_backward,
 )

@@ -8,15 +8,16 @@ from torch_geometric import EdgeIndex
 
 from gnnzoo.ops.graph import Graph
 from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
+from gnnzoo.ops.pair_scale import root
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sheaf_pattern import SheafPattern
 from gnnzoo.ops.sheaf_product import sheaf_product
 from gnnzoo.ops.sheaf_step import sheaf_step
 from gnnzoo.ops.sheaf_terms import diagonal_terms, full_terms
-from gnnzoo.ops.spmm import compute_dtype, restore_dtype, spmm
+from gnnzoo.ops.spmm import compute_dtype, restore_dtype
 
 NORMS = ("sym", "chol", "deg", None)
-FIXED = {"lp": -1.0, "hp": 1.0}  # the transport of a fixed stalk dimension
+FIXED = {"lp": 1.0, "hp": -1.0}  # sign of the entries off the diagonal
 
 
 class SheafLaplacian:
@@ -38,7 +39,7 @@ class SheafLaplacian:
     def __init__(
         self,
         graph: SheafGraph,
-        transports: Tensor,
+        off: Tensor,
         degree: Tensor,
         scale: Tensor | None,
         stalk_dim: int,
@@ -47,7 +48,7 @@ class SheafLaplacian:
         symmetric: bool = True,
     ) -> None:
         self.graph = graph
-        self.transports, self.degree, self.scale = transports, degree, scale
+        self.off, self.degree, self.scale = off, degree, scale
         self.stalk_dim, self.num_fixed = stalk_dim, num_fixed
         self.full, self.symmetric = full, symmetric
 
@@ -91,32 +92,35 @@ class SheafLaplacian:
         """
         _check(maps, graph, norm, fixed)
         maps = maps.to(compute_dtype(maps))
-        full, dim = maps.dim() == 3, maps.size(1)
-        outer = None if edge_weight is None else graph.pair_weights(edge_weight).to(maps.dtype)
-        plain = graph.degree(maps.dtype) if outer is None else _sum_pairs(outer, graph)
-        inner = outer if weight is None else weight.to(maps.dtype)
+        full, blocks, dim = maps.dim() == 3, maps.dim() == 3 and not orthogonal, maps.size(1)
+        dtype, own = maps.dtype, norm in ("sym", "chol")
+        outer = None if edge_weight is None else graph.pair_weights(edge_weight).to(dtype)
+        inner = outer if weight is None else weight.to(dtype)
         if weight is not None and outer is not None:
             inner = inner * outer
+        scale = None
         if not full:
-            transports, degree = diagonal_terms(maps, inner, graph)
+            off, degree = diagonal_terms(maps, inner, graph, own, augmented)
+        elif blocks:
+            off, degree = full_terms(maps, inner, graph, with_degree=True)
+            scale = _root_of_blocks(degree, dim, norm, augmented) if own else None
         else:
-            transports, degree = full_terms(maps, inner, graph, not orthogonal)
-        if full and orthogonal:
-            degree = plain if weight is None else _sum_pairs(inner, graph)
+            sent, degree = graph.laplacian(inner, own, augmented, dtype)
+            off, _ = full_terms(maps, sent, graph, with_degree=False)
             degree = degree.unsqueeze(1)
-        blocks = full and not orthogonal
-        scale = _scale(degree, plain, norm, augmented, dim, blocks)
+        if norm == "deg":
+            off, degree = _by_degree(off, degree, graph, outer, augmented, full, dim, blocks)
         if fixed:
+            normalize = norm is not None and scale is None
+            sent, plain = graph.laplacian(outer, normalize, augmented, dtype)
             signs = maps.new_tensor([FIXED[name] for name in fixed])
-            if outer is None:
-                outer = maps.new_ones(1).expand(graph.num_pairs)
-            rows = torch.outer(signs, outer) if full else torch.outer(outer, signs)
-            transports = torch.cat([transports, rows], dim=0 if full else 1)
+            rows = torch.outer(signs, sent) if full else torch.outer(sent, signs)
+            off = torch.cat([off, rows], dim=0 if full else 1)
             degree = _append(degree, plain, dim, len(fixed))
             if scale is not None:
-                scale = _append(scale, _root(plain, augmented), dim, len(fixed))
-        symmetric = norm != "chol" or not blocks
-        return cls(graph, transports, degree, scale, dim, len(fixed), full, symmetric)
+                scale = _append(scale, root(plain, augmented), dim, len(fixed))
+        symmetric = norm != "chol"
+        return cls(graph, off, degree, scale, dim, len(fixed), full, symmetric)
 
     @property
     def num_stalks(self) -> int:
@@ -143,8 +147,8 @@ class SheafLaplacian:
         if x.device != self.graph.device:
             raise ValueError(f"x is on {x.device}, the graph on {self.graph.device}; move one")
         out = sheaf_product(
-            x.to(self.transports.dtype).reshape(nodes, stalks, x.numel() // max(nodes * stalks, 1)),
-            self.transports,
+            x.to(self.off.dtype).reshape(nodes, stalks, x.numel() // max(nodes * stalks, 1)),
+            self.off,
             self.degree,
             self.scale,
             self._pattern(),
@@ -169,11 +173,11 @@ class SheafLaplacian:
             x: ``[num_nodes, num_stalks, channels]``.
             returns: as `x`; float32 under autocast.
         """
-        dtype, pattern = self.transports.dtype, self._pattern()
+        dtype, pattern = self.off.dtype, self._pattern()
         with torch.autocast(x.device.type, enabled=False):
             out = sheaf_step(
                 x.to(dtype), factor, left.to(dtype), right.to(dtype), epsilon.to(dtype),
-                self.transports, self.degree, self.scale, pattern,
+                self.off, self.degree, self.scale, pattern,
                 self.stalk_dim, self.full, self.symmetric, elu,
             )  # fmt: skip
         return restore_dtype(out, x)
@@ -184,7 +188,7 @@ class SheafLaplacian:
     def to_dense(self) -> Tensor:
         """``[num_nodes * num_stalks] * 2``, for tests and small graphs."""
         size = self.graph.num_nodes * self.num_stalks
-        eye = torch.eye(size, dtype=self.transports.dtype, device=self.graph.device)
+        eye = torch.eye(size, dtype=self.off.dtype, device=self.graph.device)
         return self(eye.view(self.graph.num_nodes, self.num_stalks, size)).view(size, size)
 
     def __repr__(self) -> str:
@@ -238,42 +242,37 @@ def _check(maps: Tensor, graph: SheafGraph, norm: str | None, fixed: Sequence[st
         raise ValueError(f"maps must be floating point, got {maps.dtype}")
 
 
-def _sum_pairs(weight: Tensor, graph: SheafGraph) -> Tensor:
-    """``[num_nodes]``: weights of the pairs of each node added up."""
-    return spmm(graph.incidence(weight.dtype), weight.unsqueeze(1)).squeeze(1)
-
-
-def _scale(
-    degree: Tensor, plain: Tensor, norm: str | None, augmented: bool, dim: int, blocks: bool
-) -> Tensor | None:
-    if norm is None:
-        return None
-    if norm == "deg":
-        # Entries in [-1, 1] bound the norm of a full map by its dimension, and that enters squared.
-        return _root(plain * dim**2 if blocks else plain, augmented).unsqueeze(1)
-    if not blocks:
-        return _root(degree, augmented)
+def _root_of_blocks(degree: Tensor, dim: int, norm: str, augmented: bool) -> Tensor:
     square = degree.view(-1, dim, dim)
-    if not augmented:
-        return _pseudo_root(square).flatten(1)
-    eye = torch.eye(dim, dtype=degree.dtype, device=degree.device)
-    return inverse_root(square + eye, "cholesky" if norm == "chol" else "eigh").flatten(1)
-
-
-def _root(degree: Tensor, augmented: bool) -> Tensor:
-    """Inverse square roots; 0 of 0."""
     if augmented:
-        return (degree + 1.0).rsqrt()
-    return torch.where(degree > 0, degree, torch.inf).rsqrt()
-
-
-def _pseudo_root(square: Tensor) -> Tensor:
+        eye = torch.eye(dim, dtype=degree.dtype, device=degree.device)
+        return inverse_root(square + eye, "cholesky" if norm == "chol" else "eigh").flatten(1)
     if torch.is_grad_enabled() and square.requires_grad:
         raise RuntimeError(
             "augmented=False has no gradient for full maps, whose degree blocks may be singular; "
             "use augmented=True or torch.no_grad()"
         )
-    return pseudo_inverse_root(square)
+    return pseudo_inverse_root(square).flatten(1)
+
+
+def _by_degree(
+    off: Tensor,
+    degree: Tensor,
+    graph: SheafGraph,
+    outer: Tensor | None,
+    augmented: bool,
+    full: bool,
+    dim: int,
+    blocks: bool,
+) -> tuple[Tensor, Tensor]:
+    """Divide by the root of a number per node that bounds the degree."""
+    _, plain = graph.laplacian(outer, False, augmented, off.dtype)
+    # Entries in [-1, 1] bound the norm of a full map by its dimension, and that enters squared.
+    scale = root(plain * dim**2 if blocks else plain, augmented)
+    first, second = scale[graph.ends]
+    product = first * second
+    off = off * (product if full else product.unsqueeze(1))
+    return off, degree * scale.square().unsqueeze(1)
 
 
 def _append(values: Tensor, fixed: Tensor, dim: int, num_fixed: int) -> Tensor:

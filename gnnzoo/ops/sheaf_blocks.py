@@ -37,16 +37,16 @@ class SheafBlocks:
         self.by_csr = backends.choose("sheaf", pattern.ends.device) == "csr"
 
     def apply(
-        self, x: Tensor, transports: Tensor, degree: Tensor, scale: Tensor | None
+        self, x: Tensor, off: Tensor, degree: Tensor, scale: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """``S L S^T x`` and, for the backward pass, ``L S^T x``.
 
         Without S they are one tensor.
         """
         if scale is None:
-            out = self.laplacian(x, transports, degree)
+            out = self.laplacian(x, off, degree)
             return out, out
-        kept = self.laplacian(self.scaled(scale, x), transports, degree)
+        kept = self.laplacian(self.scaled(scale, x), off, degree)
         return self.at_nodes(scale, kept), kept
 
     def gradients(
@@ -54,46 +54,46 @@ class SheafBlocks:
         grad: Tensor,
         x: Tensor,
         kept: Tensor,
-        transports: Tensor,
+        off: Tensor,
         degree: Tensor,
         scale: Tensor | None,
         needs: tuple[bool, bool, bool],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Gradients of `apply` to x, T, D and S; empty ones where none is needed."""
-        needs_transports, needs_degree, needs_scale = needs
-        grad_transports = grad_degree = grad_scale = None
+        """Gradients of `apply` to x, B, D and S; empty ones where none is needed."""
+        needs_off, needs_degree, needs_scale = needs
+        grad_off = grad_degree = grad_scale = None
         h = grad if scale is None else self.scaled(scale, grad)
-        q = self.laplacian(h, transports, degree)
-        if needs_transports or needs_degree:
+        q = self.laplacian(h, off, degree)
+        if needs_off or needs_degree:
             z = x if scale is None else self.scaled(scale, x)
-        if needs_transports:
-            grad_transports = self.dots_of_pairs(h, z, transports.shape).neg_()
+        if needs_off:
+            grad_off = self.dots_of_pairs(h, z, off.shape)
         if needs_degree:
             grad_degree = self.dots_at_nodes(degree, h, z)
         if needs_scale:
             grad_scale = self.dots_at_nodes(scale, grad, kept)
             grad_scale.add_(self.dots_at_nodes(scale, x, q))
         grad_x = q if scale is None else self.at_nodes(scale, q)
-        rest = grad_transports, grad_degree, grad_scale
+        rest = grad_off, grad_degree, grad_scale
         return grad_x, *(x.new_empty(0) if g is None else g for g in rest)
 
     def scaled(self, scale: Tensor, x: Tensor) -> Tensor:
         """``S^T x``."""
         return self.at_nodes(scale, x, transposed=not self.symmetric)
 
-    def laplacian(self, z: Tensor, transports: Tensor, degree: Tensor) -> Tensor:
-        """``D z`` minus what the neighbours send; shape as `z`."""
+    def laplacian(self, z: Tensor, off: Tensor, degree: Tensor) -> Tensor:
+        """``L z``; shape as `z`."""
         out = self.at_nodes(degree, z)
-        if transports.numel() == 0 or z.numel() == 0:
+        if off.numel() == 0 or z.numel() == 0:
             return out
         if not self.by_csr:
-            return self._subtract_in_chunks(out, z, transports)
-        values = transports.view(-1).index_select(0, self.pattern.fill)
+            return self._add_in_chunks(out, z, off)
+        values = off.view(-1).index_select(0, self.pattern.fill)
         size, channels = z.size(0) * z.size(1), z.size(2)
         matrix = torch.sparse_csr_tensor(
             self.pattern.rowptr, self.pattern.col, values, (size, size), check_invariants=False
         )
-        out.view(size, channels).addmm_(matrix, z.view(size, channels), alpha=-1.0)
+        out.view(size, channels).addmm_(matrix, z.view(size, channels))
         return out
 
     def at_nodes(self, values: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
@@ -123,7 +123,7 @@ class SheafBlocks:
         return edge_dot(left, right, *rows).view(values.shape)
 
     def dots_of_pairs(self, h: Tensor, z: Tensor, shape: torch.Size) -> Tensor:
-        """``h_u z_v^T + z_u h_v^T`` for the ends of each pair, as transports are stored."""
+        """``h_u z_v^T + z_u h_v^T`` for the ends of each pair, stored as `SheafPattern` says."""
         if not self.by_csr:
             return self._dots_in_chunks(h, z, shape)
         left = torch.cat([h, z], dim=-1).flatten(0, 1)
@@ -156,16 +156,16 @@ class SheafBlocks:
     def _block(self) -> list[tuple[int, int]]:
         return block_entries(self.stalk_dim, self.full, self.num_stalks - self.stalk_dim)
 
-    def _subtract_in_chunks(self, out: Tensor, z: Tensor, transports: Tensor) -> Tensor:
+    def _add_in_chunks(self, out: Tensor, z: Tensor, off: Tensor) -> Tensor:
         for part in self._chunks(z):
             u, v = self.pattern.ends[:, part]
             if not self.full:
-                block = transports[part].unsqueeze(-1)
+                block = off[part].unsqueeze(-1)
                 to_u, to_v = block * z[v], block * z[u]
             else:
-                block = self._spell_out(transports[:, part])
+                block = self._spell_out(off[:, part])
                 to_u, to_v = _times(block, z[v]), _times(block.mT, z[u])
-            out.index_add_(0, u, to_u, alpha=-1).index_add_(0, v, to_v, alpha=-1)
+            out.index_add_(0, u, to_u).index_add_(0, v, to_v)
         return out
 
     def _dots_in_chunks(self, h: Tensor, z: Tensor, shape: torch.Size) -> Tensor:

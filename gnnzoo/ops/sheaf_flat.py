@@ -57,11 +57,9 @@ class FlatLaplacian:
         self.graph, self.frames = graph, frames
         self.stalk_dim, self.fixed = stalk_dim, tuple(fixed)
         dtype = dtype or torch.get_default_dtype() if frames is None else compute_dtype(frames)
-        if edge_weight is None:
-            self.matrix, self.diagonal = graph.laplacian(normalize, augmented, dtype)
-        else:
-            pairs = graph.pair_weights(edge_weight).to(dtype)
-            self.matrix, self.diagonal = graph.weighted_laplacian(pairs, normalize, augmented)
+        pairs = None if edge_weight is None else graph.pair_weights(edge_weight)
+        sent, self.diagonal = graph.laplacian(pairs, normalize, augmented, dtype)
+        self.matrix = graph.laplacian_matrix(sent, self.diagonal)
 
     @property
     def num_stalks(self) -> int:

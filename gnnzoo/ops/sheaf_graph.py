@@ -9,8 +9,8 @@ from torch_geometric import EdgeIndex
 from gnnzoo.ops.csr import CSR, builder
 from gnnzoo.ops.graph import Graph, as_graph, check_weights
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.pair_scale import pair_scale
 from gnnzoo.ops.sheaf_pattern import SheafPattern, block_entries, expand
-from gnnzoo.ops.spmm import spmm
 
 UNDIRECTED = ("check", "symmetrize")
 SYMMETRY_TOLERANCE = 1e-5  # relative; a weight computed for each direction may round differently
@@ -90,10 +90,6 @@ class SheafGraph:
         """``[2, num_half_edges]``, int64: sender and receiver of each half-edge, in their order."""
         return torch.stack([self.ends.flip(0).flatten(), self.receiver])
 
-    def degree(self, dtype: torch.dtype) -> Tensor:
-        """``[num_nodes]``: number of neighbours."""
-        return self._kept("degree", dtype)
-
     def senders(self) -> CSR:
         """Pattern ``[num_nodes, num_nodes]`` of all half-edges, receivers as rows."""
         return self._kept("senders")[0]
@@ -124,31 +120,30 @@ class SheafGraph:
         return self._kept("blocks", stalk_dim, num_fixed)
 
     def laplacian(
-        self, normalize: bool, augmented: bool, dtype: torch.dtype
-    ) -> tuple[SparseMatrix, Tensor]:
-        """`weighted_laplacian` with weights of 1; kept."""
-        return self._kept("laplacian", normalize, augmented, dtype)
-
-    def weighted_laplacian(
-        self, weight: Tensor, normalize: bool, augmented: bool
-    ) -> tuple[SparseMatrix, Tensor]:
-        """The graph's own Laplacian, degree minus adjacency, and its diagonal.
+        self, weight: Tensor | None, normalize: bool, augmented: bool, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """The graph's own Laplacian, degree minus adjacency; kept if there are no weights.
 
         Args:
-            weight: ``[num_pairs]``.
+            weight: ``[num_pairs]``; None for 1 each.
             normalize: Whether to divide by the root of the degree on both sides; 0 by 0 is 0.
             augmented: Whether 1 is added to the degree for that.
+            dtype: Of the result.
+
+        Shapes:
+            returns: The entries off the diagonal, but for their sign, ``[num_pairs]``, and those
+                on it, ``[num_nodes]``.
         """
-        degree = spmm(self.incidence(weight.dtype), weight.unsqueeze(1)).squeeze(1)
-        diagonal, sent = degree, weight
-        if normalize:
-            total = degree + 1.0 if augmented else torch.where(degree > 0, degree, torch.inf)
-            scale = total.rsqrt()
-            diagonal = degree / total
-            sent = weight * scale[self.ends[0]] * scale[self.ends[1]]
+        if weight is None:
+            return self._kept("laplacian", normalize, augmented, dtype)
+        incidence = self.incidence(dtype)
+        return pair_scale(weight.to(dtype), incidence, self.ends, normalize, augmented)
+
+    def laplacian_matrix(self, sent: Tensor, diagonal: Tensor) -> SparseMatrix:
+        """What `laplacian` gives as a matrix."""
         csr, order = self._kept("looped")
         values = torch.cat([-sent, -sent, diagonal]).index_select(0, order)
-        return SparseMatrix(csr, values, symmetric=True), diagonal
+        return SparseMatrix(csr, values, symmetric=True)
 
     def pair_weights(self, edge_weight: Tensor) -> Tensor:
         """One weight per pair: repeated edges add up, the two directions are averaged.
@@ -222,9 +217,6 @@ class SheafGraph:
     def _make(self, kind: str, *key: object) -> object:
         return getattr(self, f"_make_{kind}")(*key)
 
-    def _make_degree(self, dtype: torch.dtype) -> Tensor:
-        return torch.bincount(self.receiver, minlength=self.num_nodes).to(dtype)
-
     def _make_directions(self) -> Tensor:
         """``[num_pairs]``: in how many directions each pair was given."""
         given = self.half.new_zeros(self.num_half_edges + 1)
@@ -266,9 +258,9 @@ class SheafGraph:
 
     def _make_laplacian(
         self, normalize: bool, augmented: bool, dtype: torch.dtype
-    ) -> tuple[SparseMatrix, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         ones = torch.ones(self.num_pairs, dtype=dtype, device=self.device)
-        return self.weighted_laplacian(ones, normalize, augmented)
+        return self.laplacian(ones, normalize, augmented, dtype)
 
     def _make_pattern(self, stalk_dim: int, full: bool, num_fixed: int) -> SheafPattern:
         senders, slot = self._kept("senders")

@@ -13,16 +13,16 @@ class SheafPattern(NamedTuple):
     ``k`` is ``i * num_stalks + k``.
 
     A block couples the learned stalk dimensions, all with all (``full``) or each with itself, and
-    behind them every fixed dimension with itself. Transports are stored per pair, either
-    ``[num_pairs, num_stalks]`` (each with itself) or ``[num_stored, num_pairs]`` with the entries
-    of a full block row by row and then the fixed dimensions.
+    behind them every fixed dimension with itself. Those off the diagonal are stored per pair,
+    either ``[num_pairs, num_stalks]`` (each with itself) or ``[num_stored, num_pairs]`` with the
+    entries of a full block row by row and then the fixed dimensions.
 
     Args:
         ends: ``[2, num_pairs]``, the smaller end first.
         rowptr, col: Blocks off the diagonal, of both directions.
-        fill: For each entry of them the place of its value in the stored transports.
+        fill: For each entry of them the place of its value among the stored ones.
         up_rowptr, up_col, up_row: Those whose row is the smaller end.
-        order: For each stored transport the entry of that half.
+        order: For each stored value the entry of that half.
         node_rowptr, node_col, node_row: Blocks on the diagonal, entries in the order of a node.
     """
 
@@ -72,7 +72,7 @@ class SheafPattern(NamedTuple):
         order = torch.empty(upper.num_entries, dtype=torch.long, device=ends.device)
         every = torch.arange(num_pairs, device=ends.device)
         for j, (k, m) in enumerate(block):
-            # The larger end reads the transport of the smaller one transposed.
+            # The larger end reads the block of the smaller one transposed.
             stored = torch.where(lower, block.index((m, k)), j)
             fill[places[j]] = stored * num_pairs + pair if full else pair * len(block) + stored
             order[j * num_pairs + every if full else every * len(block) + j] = up_places[j]

@@ -1,13 +1,13 @@
 r"""A sheaf Laplacian times features, without a tensor of edges x channels.
 
-.. math:: Y = S L S^\top X, \qquad (L Z)_v = D_v Z_v - \sum_{e = (v, u)} T_e Z_u
+.. math:: Y = S L S^\top X, \qquad (L Z)_v = D_v Z_v + \sum_{e = (v, u)} B_e Z_u
 
-with a transport :math:`T_e` for each pair, read transposed from its larger end, and blocks
+with a block :math:`B_e` for each pair, read transposed from its larger end, and blocks
 :math:`D_v`, :math:`S_v` for each node. The operator is its own adjoint, so with
 :math:`Z = S^\top X`, :math:`R = L Z`, :math:`H = S^\top G`, :math:`Q = L H` for the gradient G of
 the result: :math:`\partial X = S Q`, :math:`\partial D_v = H_v Z_v^\top`,
 :math:`\partial S_v = G_v R_v^\top + X_v Q_v^\top` and, for the pair of u and v,
-:math:`\partial T_e = -(H_u Z_v^\top + Z_u H_v^\top)`.
+:math:`\partial B_e = H_u Z_v^\top + Z_u H_v^\top`.
 
 On a CPU the entries of the blocks are those of one CSR matrix. Block-sparse rows took one and a
 half times as long with blocks of three, and fixed stalk dimensions would fill them with zeros.
@@ -26,7 +26,7 @@ backends.PREFERENCE.setdefault("sheaf", ("csr", "torch"))
 
 def sheaf_product(
     x: Tensor,
-    transports: Tensor,
+    off: Tensor,
     degree: Tensor,
     scale: Tensor | None,
     pattern: SheafPattern,
@@ -38,7 +38,7 @@ def sheaf_product(
 
     Args:
         x: Features.
-        transports: T of each pair, as `SheafPattern` stores it.
+        off: B of each pair, as `SheafPattern` stores it.
         degree: D, one number per node, per stalk dimension, or per entry of a block.
         scale: S, likewise; None for the identity.
         pattern: Where the entries are.
@@ -57,7 +57,7 @@ def sheaf_product(
     """
     keep = torch.is_grad_enabled() and scale is not None and scale.requires_grad
     out, _ = _product(
-        x.contiguous(), transports.contiguous(), degree, scale, *pattern, stalk_dim, full,
+        x.contiguous(), off.contiguous(), degree, scale, *pattern, stalk_dim, full,
         symmetric, keep,
     )  # fmt: skip
     return out
@@ -65,7 +65,7 @@ def sheaf_product(
 
 def _forward(
     x: Tensor,
-    transports: Tensor,
+    off: Tensor,
     degree: Tensor,
     scale: Tensor | None,
     ends: Tensor,
@@ -88,7 +88,7 @@ def _forward(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
     blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
-    out, kept = blocks.apply(x, transports, degree, scale)
+    out, kept = blocks.apply(x, off, degree, scale)
     return out, kept if keep else x.new_empty(0)
 
 
@@ -113,7 +113,7 @@ def _backward(ctx, grad, _):
 def _gradients(
     grad: Tensor,
     x: Tensor,
-    transports: Tensor,
+    off: Tensor,
     degree: Tensor,
     scale: Tensor | None,
     ends: Tensor,
@@ -131,25 +131,25 @@ def _gradients(
     stalk_dim: int,
     full: bool,
     symmetric: bool,
-    needs_transports: bool,
+    needs_off: bool,
     needs_degree: bool,
     needs_scale: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients to x, T, D and S; empty ones where none is needed."""
+    """Gradients to x, B, D and S; empty ones where none is needed."""
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
     blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
-    needs = needs_transports, needs_degree, needs_scale
-    return blocks.gradients(grad, x, kept, transports, degree, scale, needs)
+    needs = needs_off, needs_degree, needs_scale
+    return blocks.gradients(grad, x, kept, off, degree, scale, needs)
 
 
-def _fake(x, transports, degree, scale, *rest):
+def _fake(x, off, degree, scale, *rest):
     return torch.empty_like(x), torch.empty_like(x) if rest[-1] else x.new_empty(0)
 
 
-def _fake_gradients(grad, x, transports, degree, scale, *rest):
-    like = zip((transports, degree, scale), rest[-3:], strict=True)
+def _fake_gradients(grad, x, off, degree, scale, *rest):
+    like = zip((off, degree, scale), rest[-3:], strict=True)
     return (
         torch.empty_like(x),
         *(torch.empty_like(t) if need else x.new_empty(0) for t, need in like),

@@ -22,7 +22,7 @@ def sheaf_step(
     left: Tensor,
     right: Tensor,
     epsilon: Tensor,
-    transports: Tensor,
+    off: Tensor,
     degree: Tensor,
     scale: Tensor | None,
     pattern: SheafPattern,
@@ -38,7 +38,7 @@ def sheaf_step(
         factor: Factor of each feature on its way into the Laplacian; None for 1.
         left, right: W1 and W2.
         epsilon: One number per stalk dimension.
-        transports, degree, scale, pattern, stalk_dim, full, symmetric: The Laplacian, as
+        off, degree, scale, pattern, stalk_dim, full, symmetric: The Laplacian, as
             `gnnzoo.ops.sheaf_product.sheaf_product` takes it.
         elu: Whether there is an activation.
 
@@ -53,7 +53,7 @@ def sheaf_step(
     """
     keep = torch.is_grad_enabled() and scale is not None and scale.requires_grad
     out, *_ = _step(
-        x, factor, left, right, epsilon, transports.contiguous(), degree, scale, *pattern,
+        x, factor, left, right, epsilon, off.contiguous(), degree, scale, *pattern,
         stalk_dim, full, symmetric, elu, keep,
     )  # fmt: skip
     return out
@@ -71,7 +71,7 @@ def _forward(
     left: Tensor,
     right: Tensor,
     epsilon: Tensor,
-    transports: Tensor,
+    off: Tensor,
     degree: Tensor,
     scale: Tensor | None,
     ends: Tensor,
@@ -90,33 +90,36 @@ def _forward(
     symmetric: bool,
     elu: bool,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
     blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
     seen = x.flatten(1) if factor is None else x.flatten(1) * factor
-    mixed = torch.mm(seen, _joint(left, right).t()).view(x.shape)
-    moved, kept = blocks.apply(mixed, transports, degree, scale)
-    share = epsilon.tanh().add_(1.0).unsqueeze(1)
-    passed = torch.nn.functional.elu(moved) if elu else moved
-    out = torch.mul(x, share).sub_(passed)
-    return out, mixed, moved, kept if keep else x.new_empty(0)
+    joint = _joint(left, right)
+    mixed = torch.mm(seen, joint.t()).view(x.shape)
+    moved, kept = blocks.apply(mixed, off, degree, scale)
+    slope = epsilon.tanh()
+    out = torch.ops.aten.elu(moved, 1.0, -1.0) if elu else moved.neg()  # minus the activation
+    out.addcmul_(x, (slope + 1.0).unsqueeze(1))
+    nothing = x.new_empty(0)
+    seen = nothing if factor is None else seen
+    return out, seen, joint, slope, mixed, moved if elu else nothing, kept if keep else nothing
 
 
 def _save(ctx, inputs, output) -> None:
-    *tensors, ctx.stalk_dim, ctx.full, ctx.symmetric, ctx.elu, _ = inputs
+    x, factor, left, right, _, *rest, ctx.stalk_dim, ctx.full, ctx.symmetric, ctx.elu, _ = inputs
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, output[1], output[2] if ctx.elu else None, output[3])
+    ctx.save_for_backward(x, factor, left, right, *rest, *output[1:])
 
 
 def _backward(ctx, grad, *_):
     if grad is None:
         return (None,) * 24
-    flags = ctx.stalk_dim, ctx.full, ctx.symmetric, *ctx.needs_input_grad[5:8]
-    grads = _step_backward(grad.contiguous(), *ctx.saved_tensors, *flags)
     needs = ctx.needs_input_grad[5:8]
+    flags = ctx.stalk_dim, ctx.full, ctx.symmetric, ctx.elu
+    grads = _step_backward(grad.contiguous(), *ctx.saved_tensors, *flags, *needs)
     laplacian = (g if need else None for g, need in zip(grads[4:], needs, strict=True))
     return grads[0], None, *grads[1:4], *laplacian, *[None] * 16
 
@@ -127,8 +130,7 @@ def _gradients(
     factor: Tensor | None,
     left: Tensor,
     right: Tensor,
-    epsilon: Tensor,
-    transports: Tensor,
+    off: Tensor,
     degree: Tensor,
     scale: Tensor | None,
     ends: Tensor,
@@ -142,55 +144,62 @@ def _gradients(
     node_rowptr: Tensor,
     node_col: Tensor,
     node_row: Tensor,
+    seen: Tensor,
+    joint: Tensor,
+    slope: Tensor,
     mixed: Tensor,
-    moved: Tensor | None,
+    moved: Tensor,
     kept: Tensor,
     stalk_dim: int,
     full: bool,
     symmetric: bool,
-    needs_transports: bool,
+    elu: bool,
+    needs_off: bool,
     needs_degree: bool,
     needs_scale: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients to x, W1, W2, epsilon and, empty where not needed, to T, D and S."""
+    """Gradients to x, W1, W2, epsilon and, empty where not needed, to B, D and S."""
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
     blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
-    slope = epsilon.tanh()
-    grad_epsilon = torch.mul(grad, x).sum((0, 2)).mul_(1.0 - slope.square())
-    # The sign of the step goes to the small matrices: the Laplacian is linear.
-    if moved is None:
-        passed = grad
-    else:
-        passed = torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, False, moved)
-    needs = needs_transports, needs_degree, needs_scale
-    onward, *of_laplacian = blocks.gradients(passed, mixed, kept, transports, degree, scale, needs)
-    for g in of_laplacian:
-        g.neg_()
+    grad_epsilon = torch.ops.aten.tanh_backward(torch.mul(grad, x).sum((0, 2)), slope)
+    # Minus the gradient behind the activation, as the step is subtracted.
+    back = torch.ops.aten.elu_backward(grad, 1.0, -1.0, 1.0, False, moved) if elu else grad.neg()
+    needs = needs_off, needs_degree, needs_scale
+    onward, *of_laplacian = blocks.gradients(back, mixed, kept, off, degree, scale, needs)
     onward = onward.flatten(1)
-    seen = x.flatten(1) if factor is None else x.flatten(1) * factor
-    grad_joint = torch.mm(onward.t(), seen)
-    grad_x = torch.mm(onward, _joint(left, right))
+    grad_joint = torch.mm(onward.t(), x.flatten(1) if factor is None else seen)
+    grad_x = torch.mm(onward, joint)
     if factor is not None:
         grad_x.mul_(factor)
-    grad_x = torch.mul(grad, slope.add_(1.0).unsqueeze(1)).sub_(grad_x.view(x.shape))
+    grad_x = grad_x.view(x.shape).addcmul_(grad, (slope + 1.0).unsqueeze(1))
     sizes = left.size(0), right.size(0), left.size(1), right.size(1)
     grad_joint = grad_joint.view(sizes).transpose(1, 2).reshape(left.numel(), right.numel())
-    grad_left = torch.mv(grad_joint, right.reshape(-1)).neg_().view(left.shape)
-    grad_right = torch.mv(grad_joint.t(), left.reshape(-1)).neg_().view(right.shape)
+    grad_left = torch.mv(grad_joint, right.reshape(-1)).view(left.shape)
+    grad_right = torch.mv(grad_joint.t(), left.reshape(-1)).view(right.shape)
     return grad_x, grad_left, grad_right, grad_epsilon, *of_laplacian
 
 
-def _fake(x, factor, left, right, epsilon, transports, degree, scale, *rest):
-    like = [torch.empty_like(x) for _ in range(3)]
-    return *like, torch.empty_like(x) if rest[-1] else x.new_empty(0)
-
-
-def _fake_gradients(grad, x, factor, left, right, epsilon, transports, degree, scale, *rest):
-    like = zip((transports, degree, scale), rest[-3:], strict=True)
+def _fake(x, factor, left, right, epsilon, off, degree, scale, *rest):
+    *_, elu, keep = rest
+    nothing, size = x.new_empty(0), left.size(0) * right.size(0)
     return (
-        *(torch.empty_like(t) for t in (x, left, right, epsilon)),
+        torch.empty_like(x),
+        nothing if factor is None else x.new_empty(x.size(0), size),
+        x.new_empty(size, size),
+        torch.empty_like(epsilon),
+        torch.empty_like(x),
+        torch.empty_like(x) if elu else nothing.clone(),
+        torch.empty_like(x) if keep else nothing.clone(),
+    )
+
+
+def _fake_gradients(grad, x, factor, left, right, off, degree, scale, *rest):
+    like = zip((off, degree, scale), rest[-3:], strict=True)
+    return (
+        *(torch.empty_like(t) for t in (x, left, right)),
+        x.new_empty(left.size(0)),
         *(torch.empty_like(t) if need else x.new_empty(0) for t, need in like),
     )
 

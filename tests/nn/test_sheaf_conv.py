@@ -323,7 +323,7 @@ def test_it_learns_to_separate_the_sides_of_a_bipartite_graph():
             optimizer.step()
         accuracy[tied] = float((classify(h).argmax(1) == side).float().mean())
         if not tied:
-            assert (delta.transports < 0).float().mean() > 0.95
+            assert (delta.off > 0).float().mean() > 0.95
     assert accuracy[False] == 1.0
     assert accuracy[True] < 0.9
 

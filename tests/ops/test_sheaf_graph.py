@@ -15,7 +15,8 @@ def test_pairs_and_half_edges_of_a_path():
     graph = as_sheaf_graph(PATH, 3)
     assert graph.ends.tolist() == [[0, 1], [1, 2]]
     assert graph.edge_index.tolist() == [[1, 2, 0, 1], [0, 1, 1, 2]]
-    assert graph.degree(torch.float32).tolist() == [1.0, 2.0, 1.0]
+    sent, degree = graph.laplacian(None, False, False, torch.float32)
+    assert (sent.tolist(), degree.tolist()) == ([1.0, 1.0], [1.0, 2.0, 1.0])
     assert repr(graph) == "SheafGraph(num_nodes=3, num_pairs=2)"
 
 
@@ -118,7 +119,7 @@ def test_graphs_without_pairs(kind):
     edges, n = kinds()[kind]
     graph = as_sheaf_graph(edges, n)
     assert (graph.num_pairs, graph.num_half_edges) == (0, 0)
-    assert graph.degree(torch.float32).tolist() == [0.0] * n
+    assert graph.laplacian(None, True, True, torch.float32)[1].tolist() == [0.0] * n
     assert graph.pair_weights(torch.ones(edges.size(1))).shape == (0,)
 
 
