@@ -1,5 +1,7 @@
 """One step of neural sheaf diffusion."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -159,6 +161,11 @@ class SheafConv(nn.Module):
             raise ValueError("right_weight=False needs in_channels == out_channels")
         self.epsilon = nn.Parameter(torch.empty(size)) if residual else None
         self.act = nn.Identity() if act is None else activation_resolver(act)
+        self._joins = (
+            left_weight and right_weight and residual
+            and size * in_channels <= JOINT_WIDTH
+            and (act is None or is_elu(self.act))
+        )  # fmt: skip
         self.reset_parameters()
 
     @property
@@ -191,15 +198,15 @@ class SheafConv(nn.Module):
             maps: As in `gnnzoo.ops.sheaf_laplacian`.
         """
         x = x.flatten(1)
-        factor = self._factors(x, (self.map_dropout,))[0]
+        (factor,) = self._factors(x, (self.map_dropout,))
         return self._laplacian(x, edge_index, edge_weight, maps, factor)
 
-    def _factors(self, x: Tensor, shares: tuple[float, ...]) -> list[Tensor | None]:
+    def _factors(self, x: Tensor, shares: tuple[float, ...]) -> Sequence[Tensor | None]:
         """What dropout multiplies features with, once for each share; None for 1."""
         if not self.training or not any(shares):
             return [None] * len(shares)
         if len(set(shares)) == 1:  # one draw for all
-            return [*keep_factors(shares[0], (len(shares), *x.shape), x)]
+            return keep_factors(shares[0], (len(shares), *x.shape), x).unbind()
         return [keep_factors(share, x.shape, x) if share else None for share in shares]
 
     def _laplacian(
@@ -262,37 +269,29 @@ class SheafConv(nn.Module):
             maps: Restriction maps in place of learned ones.
             laplacian: What `laplacian` made, so that several layers may share it.
         """
-        shape = (self.num_stalks, self.in_channels)
-        h = x.view(-1, *shape) if x.dim() == 2 and x.size(1) == shape[0] * shape[1] else x
-        if h.dim() != 3 or h.shape[1:] != shape:
+        stalks, width = self.num_stalks, self.in_channels
+        h = x if x.dim() == 2 else x.flatten(1)
+        if h.size(1) != stalks * width or (x.dim() != 2 and x.shape[1:] != (stalks, width)):
             raise ValueError(
-                f"x must have shape [num_nodes, {shape[0]}, {shape[1]}] or [num_nodes, "
-                f"{shape[0]} * {shape[1]}], got {list(x.shape)}"
+                f"x must have shape [num_nodes, {stalks}, {width}] or [num_nodes, "
+                f"{stalks} * {width}], got {list(x.shape)}"
             )
         if laplacian is None:
-            shares = self.dropout, self.map_dropout
-            factor, map_factor = self._factors(h.flatten(1), shares)
-            laplacian = self._laplacian(h.flatten(1), edge_index, edge_weight, maps, map_factor)
+            factor, map_factor = self._factors(h, (self.dropout, self.map_dropout))
+            laplacian = self._laplacian(h, edge_index, edge_weight, maps, map_factor)
         else:
-            factor = self._factors(h.flatten(1), (self.dropout,))[0]
+            (factor,) = self._factors(h, (self.dropout,))
         if self._joins and isinstance(laplacian, SheafLaplacian):
             elu = not isinstance(self.act, nn.Identity)
-            z = laplacian.step(h, factor, self.left, self.right, self.epsilon, elu)
+            out = laplacian.step(h, factor, self.left, self.right, self.epsilon, elu)
         else:
-            z = h if factor is None else h * factor.view(h.shape)
-            z = self.act(laplacian(self.mix(z)))
+            z = h if factor is None else h * factor
+            z = self.act(laplacian(self.mix(z.unflatten(1, (stalks, width)))))
             if self.epsilon is not None:
-                z = torch.addcmul(-z, 1 + self.epsilon.tanh().unsqueeze(1), h)
-        return z if x.dim() == 3 else z.flatten(1)
-
-    @property
-    def _joins(self) -> bool:
-        """Whether the whole step may be one operator."""
-        return (
-            all(p is not None for p in (self.left, self.right, self.epsilon))
-            and self.num_stalks * self.in_channels <= JOINT_WIDTH
-            and (isinstance(self.act, nn.Identity) or is_elu(self.act))
-        )
+                share = 1 + self.epsilon.tanh().unsqueeze(1)
+                z = torch.addcmul(-z, share, h.unflatten(1, (stalks, width)))
+            out = z.flatten(1)
+        return out if x.dim() == 2 else out.unflatten(1, (stalks, self.out_channels))
 
     def mix(self, h: Tensor) -> Tensor:
         """W1 on the stalk dimensions and W2 on the channels: ``[num_nodes, num_stalks, out]``."""

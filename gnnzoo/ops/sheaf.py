@@ -170,7 +170,7 @@ class SheafLaplacian:
         """A whole diffusion step as one operator, see `gnnzoo.ops.sheaf_step`; not autocast.
 
         Shapes:
-            x: ``[num_nodes, num_stalks, channels]``.
+            x: ``[num_nodes, num_stalks * channels]``.
             returns: as `x`; float32 under autocast.
         """
         dtype, pattern = self.off.dtype, self._pattern()

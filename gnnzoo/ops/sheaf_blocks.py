@@ -7,6 +7,7 @@ from gnnzoo.ops import backends
 from gnnzoo.ops.sheaf_pattern import SheafPattern, block_entries
 from gnnzoo.ops.spmm import edge_dot, multiply
 
+FEW_NODES = 4096  # up to here a batched product beats one along a pattern
 CHUNK_ELEMENTS = 1 << 20  # floats per gathered block of the portable back-end
 
 
@@ -118,6 +119,8 @@ class SheafBlocks:
             return (left * right).sum(-1)
         if not self.by_csr:
             return self._pick(_outer(left, right)).t()
+        if left.size(0) <= FEW_NODES and left.size(1) == self.stalk_dim:
+            return torch.bmm(left, right.mT).flatten(1)
         left, right = left.flatten(0, 1), right.flatten(0, 1)
         rows = self.pattern.node_rowptr, self.pattern.node_col, self.pattern.node_row
         return edge_dot(left, right, *rows).view(values.shape)

@@ -43,7 +43,7 @@ def sheaf_step(
         elu: Whether there is an activation.
 
     Shapes:
-        x: ``[num_nodes, num_stalks, channels]``. factor: ``[num_nodes, num_stalks * channels]``.
+        x, factor: ``[num_nodes, num_stalks * channels]``.
         left: ``[num_stalks, num_stalks]``. right: ``[channels, channels]``.
         epsilon: ``[num_stalks]``.
         returns: as `x`.
@@ -94,16 +94,18 @@ def _forward(
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
-    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
-    seen = x.flatten(1) if factor is None else x.flatten(1) * factor
+    stalks, width = left.size(0), right.size(0)
+    blocks = SheafBlocks(pattern, stalks, stalk_dim, full, symmetric)
+    seen = x if factor is None else x * factor
     joint = _joint(left, right)
-    mixed = torch.mm(seen, joint.t()).view(x.shape)
+    mixed = torch.mm(seen, joint.t()).view(-1, stalks, width)
     moved, kept = blocks.apply(mixed, off, degree, scale)
     slope = epsilon.tanh()
     out = torch.ops.aten.elu(moved, 1.0, -1.0) if elu else moved.neg()  # minus the activation
-    out.addcmul_(x, (slope + 1.0).unsqueeze(1))
+    out.addcmul_(x.view(out.shape), (slope + 1.0).unsqueeze(1))
     nothing = x.new_empty(0)
     seen = nothing if factor is None else seen
+    out = out.view(x.shape)
     return out, seen, joint, slope, mixed, moved if elu else nothing, kept if keep else nothing
 
 
@@ -162,18 +164,21 @@ def _gradients(
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
-    blocks = SheafBlocks(pattern, x.size(1), stalk_dim, full, symmetric)
-    grad_epsilon = torch.ops.aten.tanh_backward(torch.mul(grad, x).sum((0, 2)), slope)
+    stalks = left.size(0)
+    blocks = SheafBlocks(pattern, stalks, stalk_dim, full, symmetric)
+    grad = grad.view(mixed.shape)
+    by_share = torch.mul(grad, x.view(mixed.shape)).sum((0, 2))
+    grad_epsilon = torch.ops.aten.tanh_backward(by_share, slope)
     # Minus the gradient behind the activation, as the step is subtracted.
     back = torch.ops.aten.elu_backward(grad, 1.0, -1.0, 1.0, False, moved) if elu else grad.neg()
     needs = needs_off, needs_degree, needs_scale
     onward, *of_laplacian = blocks.gradients(back, mixed, kept, off, degree, scale, needs)
     onward = onward.flatten(1)
-    grad_joint = torch.mm(onward.t(), x.flatten(1) if factor is None else seen)
+    grad_joint = torch.mm(onward.t(), x if factor is None else seen)
     grad_x = torch.mm(onward, joint)
     if factor is not None:
         grad_x.mul_(factor)
-    grad_x = grad_x.view(x.shape).addcmul_(grad, (slope + 1.0).unsqueeze(1))
+    grad_x.view(grad.shape).addcmul_(grad, (slope + 1.0).unsqueeze(1))
     sizes = left.size(0), right.size(0), left.size(1), right.size(1)
     grad_joint = grad_joint.view(sizes).transpose(1, 2).reshape(left.numel(), right.numel())
     grad_left = torch.mv(grad_joint, right.reshape(-1)).view(left.shape)
@@ -183,15 +188,16 @@ def _gradients(
 
 def _fake(x, factor, left, right, epsilon, off, degree, scale, *rest):
     *_, elu, keep = rest
-    nothing, size = x.new_empty(0), left.size(0) * right.size(0)
+    stalks, width = left.size(0), right.size(0)
+    wide = (x.size(0), stalks, width)
     return (
         torch.empty_like(x),
-        nothing if factor is None else x.new_empty(x.size(0), size),
-        x.new_empty(size, size),
+        x.new_empty(0) if factor is None else torch.empty_like(x),
+        x.new_empty(stalks * width, stalks * width),
         torch.empty_like(epsilon),
-        torch.empty_like(x),
-        torch.empty_like(x) if elu else nothing.clone(),
-        torch.empty_like(x) if keep else nothing.clone(),
+        x.new_empty(wide),
+        x.new_empty(wide if elu else 0),
+        x.new_empty(wide if keep else 0),
     )
 
 
