@@ -69,7 +69,7 @@ class NSD(Chain):
         map_act: Activation of what maps are made of.
         edge_weights: Whether to learn a weight of each pair too; for ``bundle``, otherwise unused.
         share_maps: Whether all layers use the sheaf that the first one predicts.
-        norm: ``sym``, ``chol``, ``deg`` or None.
+        sheaf_norm: How Laplacians are normalised: ``sym``, ``chol``, ``deg`` or None.
         left_weight, right_weight: Whether layers mix stalk dimensions, and channels.
         second_linear: Whether a second linear map follows the embedding.
         dropout: Share of hidden values dropped in training.
@@ -103,7 +103,7 @@ class NSD(Chain):
         map_act: str = "tanh",
         edge_weights: bool = True,
         share_maps: bool = False,
-        norm: str | None = "sym",
+        sheaf_norm: str | None = "sym",
         left_weight: bool = True,
         right_weight: bool = True,
         second_linear: bool = False,
@@ -132,7 +132,7 @@ class NSD(Chain):
                 learner=None if follows else learner,
                 map_act=map_act,
                 edge_weights=edge_weights and maps == "bundle" and not follows,
-                norm=norm,
+                norm=sheaf_norm,
                 left_weight=left_weight,
                 right_weight=right_weight,
                 act=act,

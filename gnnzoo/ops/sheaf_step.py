@@ -103,10 +103,11 @@ def _forward(
     slope = epsilon.tanh()
     out = torch.ops.aten.elu(moved, 1.0, -1.0) if elu else moved.neg()  # minus the activation
     out.addcmul_(x.view(out.shape), (slope + 1.0).unsqueeze(1))
-    nothing = x.new_empty(0)
-    seen = nothing if factor is None else seen
     out = out.view(x.shape)
-    return out, seen, joint, slope, mixed, moved if elu else nothing, kept if keep else nothing
+    unused = [x.new_empty(0) for _ in range(3)]  # results must not share memory
+    seen = unused[0] if factor is None else seen
+    moved, kept = moved if elu else unused[1], kept if keep else unused[2]
+    return out, seen, joint, slope, mixed, moved, kept
 
 
 def _save(ctx, inputs, output) -> None:
