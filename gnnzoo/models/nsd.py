@@ -3,12 +3,20 @@
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.mlp import MLPLayer
 from gnnzoo.nn import FeatureDropout, FeatureLinear, SheafConv
 from gnnzoo.nn.checks import check_count, check_probability
-from gnnzoo.ops import FlatLaplacian, SheafLaplacian
+from gnnzoo.ops import (
+    FlatLaplacian,
+    Graph,
+    SheafGraph,
+    SheafLaplacian,
+    SparseFeatures,
+    as_sheaf_graph,
+)
 
 
 class Diffused(NamedTuple):
@@ -141,11 +149,22 @@ class NSD(Chain):
                 undirected=undirected,
             )
             self.layers.append(SheafLayer(conv, share_maps))
+        self.undirected = undirected
         width = conv.num_stalks * hidden_channels
         self.embedding = MLPLayer(in_channels, width, input_dropout, act=act)
         self.dropout = FeatureDropout(dropout)
         self.second = FeatureLinear(width, width) if second_linear else None
         self.classifier = FeatureLinear(width, out_channels)
+
+    def context(
+        self,
+        x: Tensor | SparseFeatures,
+        edge_index: Tensor | EdgeIndex | Graph | SheafGraph,
+        edge_weight: Tensor | None = None,
+        graph: Graph | SheafGraph | None = None,
+    ) -> Context:
+        graph = edge_index if graph is None else graph
+        return Context(x, as_sheaf_graph(graph, x.size(0), self.undirected), edge_weight)
 
     def start(self, context: Context) -> Tensor:
         h = self.dropout(self.embedding(context.x))
