@@ -1,4 +1,7 @@
-"""What a sheaf Laplacian does to features, in blocks: once through CSR, once portable."""
+"""What a sheaf Laplacian does to features, in blocks: fused on CUDA, through CSR, portable."""
+
+from functools import cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -8,7 +11,14 @@ from gnnzoo.ops.sheaf_pattern import SheafPattern, block_entries
 from gnnzoo.ops.spmm import edge_dot, multiply
 
 FEW_NODES = 4096  # up to here a batched product beats one along a pattern
+MAX_FUSED_STALKS = 8  # more would not fit the registers of a fused program
 CHUNK_ELEMENTS = 1 << 20  # floats per gathered block of the portable back-end
+
+
+@cache
+def has_triton() -> bool:
+    """Whether Triton is installed; it comes with torch's CUDA builds."""
+    return find_spec("triton") is not None
 
 
 class SheafBlocks:
@@ -35,7 +45,10 @@ class SheafBlocks:
     ) -> None:
         self.pattern, self.num_stalks = pattern, num_stalks
         self.stalk_dim, self.full, self.symmetric = stalk_dim, full, symmetric
-        self.by_csr = backends.choose("sheaf", pattern.ends.device) == "csr"
+        device = pattern.ends.device
+        self.by_csr = backends.choose("sheaf", device) == "csr"
+        fits = num_stalks <= MAX_FUSED_STALKS and device.type == "cuda" and has_triton()
+        self.fused = self.by_csr and fits
 
     def apply(
         self, x: Tensor, off: Tensor, degree: Tensor, scale: Tensor | None
@@ -84,6 +97,12 @@ class SheafBlocks:
 
     def laplacian(self, z: Tensor, off: Tensor, degree: Tensor) -> Tensor:
         """``L z``; shape as `z`."""
+        if self.fused and off.numel() and z.numel():
+            from gnnzoo.ops import sheaf_triton
+
+            return sheaf_triton.laplacian(
+                z.contiguous(), off, degree, self.pattern, self.stalk_dim, self.full
+            )
         out = self.at_nodes(degree, z)
         if off.numel() == 0 or z.numel() == 0:
             return out
@@ -127,6 +146,13 @@ class SheafBlocks:
 
     def dots_of_pairs(self, h: Tensor, z: Tensor, shape: torch.Size) -> Tensor:
         """``h_u z_v^T + z_u h_v^T`` for the ends of each pair, stored as `SheafPattern` says."""
+        if self.fused:
+            from gnnzoo.ops import sheaf_triton
+
+            ends, dim = self.pattern.ends, self.stalk_dim
+            return sheaf_triton.dots_of_pairs(
+                h.contiguous(), z.contiguous(), ends, shape, dim, self.full
+            )
         if not self.by_csr:
             return self._dots_in_chunks(h, z, shape)
         left = torch.cat([h, z], dim=-1).flatten(0, 1)
