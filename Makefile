@@ -30,9 +30,11 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e .
 	touch $@
 
-# torch-scatter compiles against the torch that is installed, hence no build isolation
+# torch-scatter compiles against the torch that is installed, hence no build isolation. CUDA builds of
+# torch bring their own Triton; elsewhere its interpreter runs the kernels in tests.
 $(VENV)/.tested: $(VENV)/.installed
 	@echo "installing what the tests need; torch-scatter compiles for some minutes"
 	$(PIP) install --quiet -c constraints.txt -e '.[dev,tune]' setuptools wheel ninja hatchling editables
 	$(PIP) install --quiet -c constraints.txt --no-build-isolation torch-scatter
+	$(BIN)/python -c "import triton" 2> /dev/null || $(PIP) install --quiet triton==3.6.0
 	touch $@

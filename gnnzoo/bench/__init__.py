@@ -14,6 +14,7 @@ from gnnzoo.bench.gcn import gcn
 from gnnzoo.bench.harness import Contestant, Result, race
 from gnnzoo.bench.loop import loop
 from gnnzoo.bench.report import Row, print_table, write_csv
+from gnnzoo.bench.sheaf import sheaf
 from gnnzoo.bench.spmm import spmm
 from gnnzoo.bench.sweep import sweep
 from gnnzoo.data import MissingDataError
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Case]]] = {
     "dagnn": dagnn,
     "gcn": gcn,
     "loop": loop,
+    "sheaf": sheaf,
     "spmm": spmm,
     "sweep": sweep,
 }

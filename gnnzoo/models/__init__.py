@@ -13,6 +13,7 @@ from gnnzoo.models.inputs import inputs
 from gnnzoo.models.layerwise import encode_layerwise
 from gnnzoo.models.linkx import LINKX
 from gnnzoo.models.mlp import MLP
+from gnnzoo.models.nsd import NSD
 from gnnzoo.models.sage import SAGE
 from gnnzoo.models.sgc import SGC
 
@@ -25,6 +26,7 @@ __all__ = [
     "GIN",
     "LINKX",
     "MLP",
+    "NSD",
     "SAGE",
     "SGC",
     "Chain",

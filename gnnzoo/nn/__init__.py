@@ -10,11 +10,14 @@ from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
 from gnnzoo.nn.sage_conv import SAGEConv
 from gnnzoo.nn.sg_conv import SGConv
+from gnnzoo.nn.sheaf_conv import SheafConv
+from gnnzoo.nn.sheaf_learner import EdgeWeightLearner, SheafLearner
 from gnnzoo.nn.virtual_node import VirtualNode
 
 __all__ = [
     "APPNP",
     "DAGNNProp",
+    "EdgeWeightLearner",
     "FeatureDropout",
     "FeatureLinear",
     "GATConv",
@@ -24,5 +27,7 @@ __all__ = [
     "GatedGCNConv",
     "SAGEConv",
     "SGConv",
+    "SheafConv",
+    "SheafLearner",
     "VirtualNode",
 ]

@@ -12,16 +12,23 @@ from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
+from gnnzoo.ops.sheaf import SheafLaplacian, sheaf_laplacian
+from gnnzoo.ops.sheaf_flat import FlatLaplacian
+from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
 
 __all__ = [
     "CSR",
     "Block",
+    "FlatLaplacian",
     "Graph",
+    "SheafGraph",
+    "SheafLaplacian",
     "SparseFeatures",
     "SparseMatrix",
     "as_graph",
+    "as_sheaf_graph",
     "attend",
     "backends",
     "gated_hops",
@@ -35,6 +42,7 @@ __all__ = [
     "segment_mean",
     "segment_softmax",
     "segment_sum",
+    "sheaf_laplacian",
     "spmm",
     "take_rows",
 ]

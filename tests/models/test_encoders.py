@@ -17,6 +17,7 @@ from gnnzoo.models import (
     GIN,
     LINKX,
     MLP,
+    NSD,
     SAGE,
     SGC,
     Chain,
@@ -40,6 +41,7 @@ ENCODERS = {
     "gcnii": lambda **s: GCNII(6, 8, 3, **{"num_layers": 4, **s}),
     "sgc": lambda **s: SGC(6, 3, **s),
     "gatedgcn": lambda **s: GatedGCN(6, 8, 3, edge_features="ones", **{"norm": None, **s}),
+    "nsd": lambda **s: NSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
     "linkx": lambda **s: LINKX(6, 8, 3, num_nodes=9, **s),
 }
 CLASSES = {name: type(make()) for name, make in ENCODERS.items()}
@@ -121,7 +123,8 @@ def test_relabelling_nodes_permutes_the_output(encoder, data):
 
 
 def test_weights_are_used(data):
-    weight = torch.rand(data.edge_index.size(1))
+    table = torch.rand(9, 9)
+    weight = (table + table.T)[data.edge_index[0], data.edge_index[1]]  # as sheaves need it
     for name in set(ENCODERS) - {"mlp"}:
         encoder = ENCODERS[name]().eval()
         out = encoder(data.x, data.edge_index, weight)
