@@ -44,8 +44,9 @@ class FrameLearner(nn.Module):
         self.linear.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.to(compute_dtype(x))
         with torch.autocast(x.device.type, enabled=False):
-            params = ACTS[self.act](self.linear(x.to(compute_dtype(x))))
+            params = ACTS[self.act](F.linear(x, self.linear.weight.to(x.dtype)))
         return orthogonal_maps(params, self.stalk_dim, self.orth)
 
 

@@ -109,6 +109,7 @@ def pair_linears(
 
 
 def _product(roles: Tensor, x: Tensor, graph: SheafGraph, factor: Tensor | None = None) -> Tensor:
+    roles = roles.to(x.dtype)
     if not torch.is_autocast_enabled(x.device.type):
         return pair_linear(x, roles, graph, factor)
     with torch.autocast(x.device.type, enabled=False):  # maps are float32 in any case

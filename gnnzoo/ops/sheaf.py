@@ -16,6 +16,7 @@ from gnnzoo.ops.sheaf_step import sheaf_step
 from gnnzoo.ops.sheaf_terms import diagonal_terms, full_terms
 from gnnzoo.ops.spmm import compute_dtype, restore_dtype
 
+FEW_NODES = 400
 NORMS = ("sym", "chol", "deg", None)
 FIXED = {"lp": 1.0, "hp": -1.0}  # sign of the entries off the diagonal
 
@@ -173,13 +174,13 @@ class SheafLaplacian:
             x: ``[num_nodes, num_stalks * channels]``.
             returns: as `x`; float32 under autocast.
         """
-        dtype, pattern = self.off.dtype, self._pattern()
+        operands = x, factor, left, right, epsilon, self.off, self.degree, self.scale
+        settings = self._pattern(), self.stalk_dim, self.full, self.symmetric, elu
+        if x.dtype == self.off.dtype and not torch.is_autocast_enabled(x.device.type):
+            return sheaf_step(*operands, *settings)
+        operands = (None if t is None else t.to(self.off.dtype) for t in operands)
         with torch.autocast(x.device.type, enabled=False):
-            out = sheaf_step(
-                x.to(dtype), factor, left.to(dtype), right.to(dtype), epsilon.to(dtype),
-                self.off, self.degree, self.scale, pattern,
-                self.stalk_dim, self.full, self.symmetric, elu,
-            )  # fmt: skip
+            out = sheaf_step(*operands, *settings)
         return restore_dtype(out, x)
 
     def _pattern(self) -> SheafPattern:
@@ -245,8 +246,12 @@ def _check(maps: Tensor, graph: SheafGraph, norm: str | None, fixed: Sequence[st
 def _root_of_blocks(degree: Tensor, dim: int, norm: str, augmented: bool) -> Tensor:
     square = degree.view(-1, dim, dim)
     if augmented:
-        eye = torch.eye(dim, dtype=degree.dtype, device=degree.device)
-        return inverse_root(square + eye, "cholesky" if norm == "chol" else "eigh").flatten(1)
+        total = square + torch.eye(dim, dtype=degree.dtype, device=degree.device)
+        if dim == 3 and degree.device.type == "cpu" and total.size(0) <= FEW_NODES:
+            # In float64 they come from eigenvectors: one call in place of a hundred small ones.
+            total = total.double()
+        roots = inverse_root(total, "cholesky" if norm == "chol" else "eigh")
+        return roots.to(degree.dtype).flatten(1)
     if torch.is_grad_enabled() and square.requires_grad:
         raise RuntimeError(
             "augmented=False has no gradient for full maps, whose degree blocks may be singular; "

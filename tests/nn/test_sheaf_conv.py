@@ -249,6 +249,19 @@ def test_half_precision_features_do_not_lower_that_of_the_maps(norm):
         torch.testing.assert_close(out.float(), layer(x, EDGES), atol=0.1, rtol=0.1)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_of_half_precision_computes_in_float32(name):
+    layer = SheafConv(4, 4, 3, dropout=0.1, map_dropout=0.1, **LAYERS[name]).bfloat16()
+    x = torch.randn(9, 12, dtype=torch.bfloat16, requires_grad=True)
+    out = layer(x, EDGES)
+    assert out.dtype == torch.bfloat16
+    out.sum().backward()
+    assert x.grad.isfinite().all()
+    layer.eval()
+    want = layer.float()(x.float(), EDGES)
+    torch.testing.assert_close(layer.bfloat16()(x, EDGES).float(), want, atol=0.1, rtol=0.1)
+
+
 @pytest.mark.parametrize("num_stalks", [3, 4])
 @pytest.mark.parametrize("form", ["concat", "stalk_sum", "stalk_sum_official"])
 def test_maps_by_node_equal_those_of_the_joined_features(form, num_stalks):
