@@ -200,7 +200,7 @@ def test_a_folder_with_foreign_files_is_refused(workspace, toy_graph):
     [
         ("threads=0", "threads must be at least 1 or null, got 0"),
         ("trainer.lr=abc", "lr must be a number from 0, got 'abc'"),
-        ("dataset.path=???", "graph_file needs path"),
+        ("dataset.path=???", "dataset.path is needed; give it as dataset.path="),
         ("device=gpu", "device must be auto, cpu or cuda, got 'gpu'"),
         ("features.sparse=maybe", "features.sparse must be"),
         ("features.normalize=column", "features.normalize must be none or row"),
