@@ -12,7 +12,11 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 NODES, CHANNELS = 200, 12
-SETTINGS = {"gatedgcn": {"edge_features": "ones"}, "linkx": {"num_nodes": NODES}}
+SETTINGS = {
+    "gatedgcn": {"edge_features": "ones"},
+    "linkx": {"num_nodes": NODES},
+    "nsd": {"undirected": "symmetrize"},
+}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 

@@ -18,6 +18,7 @@ SETTINGS = {
     "gatedgcn": {"edge_features": "ones"},
     "gcnii": {"num_layers": 4},
     "linkx": {"num_nodes": 40},
+    "nsd": {"undirected": "symmetrize"},
 }
 TINY = 2e-4  # MiB: a few rows
 NAMES = list_models()
