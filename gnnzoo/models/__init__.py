@@ -2,6 +2,7 @@
 
 from gnnzoo.models.appnp import APPNP
 from gnnzoo.models.chain import Chain, Context
+from gnnzoo.models.continuous_nsd import ContinuousNSD
 from gnnzoo.models.conv_net import ConvNet
 from gnnzoo.models.dagnn import DAGNN
 from gnnzoo.models.gat import GAT
@@ -31,6 +32,7 @@ __all__ = [
     "SGC",
     "Chain",
     "Context",
+    "ContinuousNSD",
     "ConvNet",
     "GatedGCN",
     "encode_layerwise",

@@ -3,20 +3,12 @@
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch_geometric import EdgeIndex
 
-from gnnzoo.models.chain import Chain, Context
-from gnnzoo.models.mlp import MLPLayer
-from gnnzoo.nn import FeatureDropout, FeatureLinear, SheafConv
-from gnnzoo.nn.checks import check_count, check_probability
-from gnnzoo.ops import (
-    FlatLaplacian,
-    Graph,
-    SheafGraph,
-    SheafLaplacian,
-    SparseFeatures,
-    as_sheaf_graph,
-)
+from gnnzoo.models.sheaf_encoder import CONNECTION, SheafContext, SheafEncoder, given_maps
+from gnnzoo.nn import SheafConv
+from gnnzoo.nn.checks import check_choice, check_count, check_probability
+from gnnzoo.nn.sheaf_conv import MAPS
+from gnnzoo.ops import FlatLaplacian, SheafLaplacian
 
 
 class Diffused(NamedTuple):
@@ -45,15 +37,16 @@ class SheafLayer(nn.Module):
     def reset_parameters(self) -> None:
         self.conv.reset_parameters()
 
-    def forward(self, h: Tensor | Diffused, context: Context) -> Tensor | Diffused:
+    def forward(self, h: Tensor | Diffused, context: SheafContext) -> Tensor | Diffused:
         if not self.shared:
             return self.conv(h, context.graph, context.edge_weight)
         if not isinstance(h, Diffused):
-            h = Diffused(h, self.conv.laplacian(h, context.graph, context.edge_weight))
+            maps = given_maps(h, context)
+            h = Diffused(h, self.conv.laplacian(h, context.graph, context.edge_weight, maps))
         return Diffused(self.conv(h.x, context.graph, laplacian=h.laplacian), h.laplacian)
 
 
-class NSD(Chain):
+class NSD(SheafEncoder):
     """Neural sheaf diffusion with one step per layer.
 
     Features are embedded, every node getting a few stalk dimensions of `hidden_channels` each;
@@ -70,8 +63,12 @@ class NSD(Chain):
         out_channels: Width of the result.
         num_layers: Number of diffusion steps.
         stalk_dim: Learned stalk dimensions, d in the paper.
-        maps: ``diag``, ``bundle``, ``general``, ``identity`` or ``flat``.
-        orth: How orthogonal maps are made.
+        maps: ``diag``, ``bundle``, ``general``, ``identity`` or ``flat``; or ``connection``,
+            nothing learned: one orthogonal sheaf for all layers, which
+            `gnnzoo.ops.local_pca_maps` computes from the features (Conn-NSD, Barbero et al.,
+            TAG-ML 2022, https://arxiv.org/abs/2206.08702). The transform
+            `gnnzoo.data.LocalPCAMaps` does so once; without it every forward pass does.
+        orth: How learned orthogonal maps are made.
         add_lp, add_hp: Whether to add a fixed low-pass, a fixed high-pass stalk dimension.
         learner: What maps are learned from: ``concat``, ``stalk_sum`` or ``stalk_sum_official``.
         map_act: Activation of what maps are made of.
@@ -88,13 +85,12 @@ class NSD(Chain):
     Shapes:
         x: ``[num_nodes, in_channels]``, Tensor or `SparseFeatures`.
         edge_index: ``[2, num_edges]``, both directions of each edge.
+        maps: ``[num_edges, stalk_dim, stalk_dim]``, of the transform, optional.
         returns: ``[num_nodes, out_channels]``, logits.
 
     Raises:
-        ValueError: If a setting is out of range, or some edge has no reverse.
+        ValueError: If a setting is out of range, some edge has no reverse, or maps do not fit.
     """
-
-    reads_sparse_features = True
 
     def __init__(
         self,
@@ -120,24 +116,27 @@ class NSD(Chain):
         act: str | None = "elu",
         undirected: str = "check",
     ) -> None:
-        super().__init__()
         check_count("in_channels", in_channels, 1)
         check_count("hidden_channels", hidden_channels, 1)
         check_count("out_channels", out_channels, 1)
         check_count("num_layers", num_layers, 1)
+        check_choice("maps", maps, (*MAPS, CONNECTION))
         check_probability("dropout", dropout)
         check_probability("input_dropout", input_dropout)
+        given = maps == CONNECTION
+        shared = share_maps or given
+        layers = []
         for layer in range(num_layers):
             follows = share_maps and layer > 0
             conv = SheafConv(
                 hidden_channels,
                 hidden_channels,
                 stalk_dim,
-                maps=maps,
+                maps="bundle" if given else maps,
                 orth=orth,
                 add_lp=add_lp,
                 add_hp=add_hp,
-                learner=None if follows else learner,
+                learner=None if follows or given else learner,
                 map_act=map_act,
                 edge_weights=edge_weights and maps == "bundle" and not follows,
                 norm=sheaf_norm,
@@ -148,40 +147,13 @@ class NSD(Chain):
                 map_dropout=dropout if layer > 0 else 0.0,  # the embedding has had its own
                 undirected=undirected,
             )
-            self.layers.append(SheafLayer(conv, share_maps))
-        self.undirected = undirected
-        width = conv.num_stalks * hidden_channels
-        self.embedding = MLPLayer(in_channels, width, input_dropout, act=act)
-        self.dropout = FeatureDropout(dropout)
-        self.second = FeatureLinear(width, width) if second_linear else None
-        self.classifier = FeatureLinear(width, out_channels)
+            layers.append(SheafLayer(conv, shared))
+        super().__init__(
+            in_channels, conv.num_stalks * hidden_channels, out_channels, layers,
+            connection=stalk_dim if given else None, second_linear=second_linear, dropout=dropout,
+            input_dropout=input_dropout, act=act, undirected=undirected,
+        )  # fmt: skip
 
-    def context(
-        self,
-        x: Tensor | SparseFeatures,
-        edge_index: Tensor | EdgeIndex | Graph | SheafGraph,
-        edge_weight: Tensor | None = None,
-        graph: Graph | SheafGraph | None = None,
-    ) -> Context:
-        graph = edge_index if graph is None else graph
-        return Context(x, as_sheaf_graph(graph, x.size(0), self.undirected), edge_weight)
-
-    def start(self, context: Context) -> Tensor:
-        h = self.dropout(self.embedding(context.x))
-        return h if self.second is None else self.second(h)
-
-    def readout(self, states: list[Tensor | Diffused], context: Context) -> Tensor:
+    def readout(self, states: list[Tensor | Diffused], context: SheafContext) -> Tensor:
         last = states[-1]
-        return self.classifier(last.x if isinstance(last, Diffused) else last)
-
-    def reset_parameters(self) -> None:
-        for module in (self.embedding, self.second, *self.layers, self.classifier):
-            if module is not None:
-                module.reset_parameters()
-
-    def param_groups(self) -> dict[str, list[nn.Parameter]]:
-        """``maps``, the learners of restriction maps, and ``rest``, with decays of their own."""
-        learners = [layer.conv.learner for layer in self.layers]
-        maps = [p for learner in learners if learner is not None for p in learner.parameters()]
-        named = {id(p) for p in maps}
-        return {"maps": maps, "rest": [p for p in self.parameters() if id(p) not in named]}
+        return super().readout([last.x if isinstance(last, Diffused) else last], context)

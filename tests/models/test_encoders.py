@@ -21,10 +21,11 @@ from gnnzoo.models import (
     SAGE,
     SGC,
     Chain,
+    ContinuousNSD,
     GatedGCN,
     inputs,
 )
-from gnnzoo.ops import Graph, SparseFeatures
+from gnnzoo.ops import Graph, SparseFeatures, local_pca_maps
 from gnnzoo.paths import conf_root
 from gnnzoo.train.optim import parameter_groups
 from tests.reference import dense
@@ -42,6 +43,8 @@ ENCODERS = {
     "sgc": lambda **s: SGC(6, 3, **s),
     "gatedgcn": lambda **s: GatedGCN(6, 8, 3, edge_features="ones", **{"norm": None, **s}),
     "nsd": lambda **s: NSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
+    "nsd_connection": lambda **s: NSD(6, 8, 3, stalk_dim=2, maps="connection", **s),
+    "cnsd": lambda **s: ContinuousNSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
     "linkx": lambda **s: LINKX(6, 8, 3, num_nodes=9, **s),
 }
 CLASSES = {name: type(make()) for name, make in ENCODERS.items()}
@@ -256,10 +259,12 @@ def test_drops_into_an_ordinary_training_loop(form, data):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_compiles_without_a_break(name, data):
     model = ENCODERS[name](dropout=0.0)
-    graph = Graph.from_edge_index(data.edge_index, 9)
-    want = model(data.x, data.edge_index, graph=graph)
+    fields = {"graph": Graph.from_edge_index(data.edge_index, 9)}
+    if name == "nsd_connection":  # what is computed once is not compiled
+        fields["maps"] = local_pca_maps(data.x, data.edge_index, 2)
+    want = model(data.x, data.edge_index, **fields)
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(data.x, data.edge_index, graph=graph), want)
+    torch.testing.assert_close(compiled(data.x, data.edge_index, **fields), want)
 
 
 def test_autocast_stays_close_and_trains(encoder, data):

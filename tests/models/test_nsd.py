@@ -5,11 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
+from torch_geometric.utils import add_self_loops
 
+from gnnzoo.data import CSRGraph, LocalPCAMaps
 from gnnzoo.executor import run
 from gnnzoo.models import NSD, inputs
-from gnnzoo.nn import SheafLearner
-from gnnzoo.ops import Graph, SheafGraph
+from gnnzoo.nn import SheafConv, SheafLearner
+from gnnzoo.ops import Graph, SheafGraph, SparseFeatures, local_pca_maps
 from tests.reference import sheaf as reference
 from tests.reference.graphs import random_edges
 
@@ -190,3 +192,120 @@ def test_inputs_are_found_on_the_data():
     data.graph = Graph.from_edge_index(EDGES, 9)
     model = NSD(6, 4, 3).eval()
     torch.testing.assert_close(model(**inputs(model, data)), model(data.x, EDGES))
+
+
+def connection(**settings):
+    return NSD(6, 4, 3, **{"num_layers": 3, "stalk_dim": 2, "maps": "connection", **settings})
+
+
+def with_maps(x, edges, dim=2):
+    return LocalPCAMaps(dim)(CSRGraph()(Data(x=x, edge_index=edges, num_nodes=x.size(0))))
+
+
+@pytest.mark.parametrize("fixed", [(), ("lp", "hp")])
+def test_connection_diffuses_along_one_given_sheaf(fixed):
+    """Node 8 of the edges is isolated."""
+    settings = {f"add_{name}": True for name in fixed}
+    model, x = randomized(connection(**settings)), torch.randn(9, 6, dtype=F64)
+    stalks = 2 + len(fixed)
+    maps = local_pca_maps(x, EDGES, 2)
+    delta = reference.normalized(*reference.laplacian(EDGES, maps, 9, fixed=fixed), "sym")
+    assert not delta[-stalks:].any()
+    h = F.elu(model.embedding.linear(x)).view(9, stalks, 4)
+    for layer in model.layers:
+        h = diffuse(layer.conv, h, delta)
+    want = model.classifier(h.flatten(1))
+    torch.testing.assert_close(model(x, EDGES), want)
+    torch.testing.assert_close(model(x, EDGES, maps=maps), want)
+
+
+@pytest.mark.parametrize("kind", ["as it is", "shuffled", "repeated", "loops", "sparse", "sheaf"])
+def test_given_maps_equal_those_computed_on_the_fly(kind):
+    model, x, edges = randomized(connection()), torch.randn(9, 6, dtype=F64), EDGES
+    if kind == "shuffled":
+        edges = edges[:, torch.randperm(edges.size(1))]
+    elif kind == "repeated":
+        edges = torch.cat([edges, edges[:, ::3]], dim=1)
+    elif kind == "loops":
+        edges = add_self_loops(edges, num_nodes=9)[0][:, torch.randperm(edges.size(1) + 9)]
+    data = with_maps(x, edges)
+    if kind == "sparse":
+        data.x = SparseFeatures.from_dense(x)
+    if kind == "sheaf":
+        data.graph = SheafGraph.from_graph(data.graph)
+    assert inputs(model, data).keys() == {"x", "edge_index", "graph", "maps"}
+    want = model(data.x, edges)
+    torch.testing.assert_close(model(**inputs(model, data)), want)
+    torch.testing.assert_close(model(x, edges, maps=data.maps.float()), want, rtol=1e-5, atol=1e-5)
+    other = torch.eye(2, dtype=F64).expand_as(data.maps)
+    assert not torch.allclose(model(x, edges, maps=other), want)
+
+
+def test_connection_learns_all_its_parameters_and_builds_one_laplacian(monkeypatch):
+    made = []
+    original = SheafConv.laplacian
+    monkeypatch.setattr(
+        SheafConv, "laplacian", lambda self, *args: (made.append(self), original(self, *args))[1]
+    )
+    model = connection(add_hp=True, dropout=0.2)
+    model(**inputs(model, with_maps(torch.randn(9, 6), EDGES))).square().sum().backward()
+    assert len(made) == 1
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters())
+    names = {name.rsplit(".", 1)[-1] for name, _ in model.layers.named_parameters()}
+    assert names == {"left", "right", "epsilon"}
+    assert model.param_groups()["maps"] == []
+
+
+def test_connection_keeps_nothing_of_a_graph():
+    model, x = randomized(connection()), torch.randn(9, 6, dtype=F64)
+    want = model(x, EDGES)
+    other = random_edges(12, 30, seed=3, undirected=True, loops=False)
+    first = model(torch.randn(12, 6, dtype=F64), other)
+    assert first.shape == (12, 3)
+    assert torch.equal(model(x, EDGES), want)
+    assert connection().state_dict().keys() == model.state_dict().keys()
+
+
+def test_relabelled_nodes_permute_what_connection_gives():
+    model, x, order = randomized(connection()), torch.randn(9, 6, dtype=F64), torch.randperm(9)
+    moved = with_maps(x[order], order.argsort()[EDGES])
+    torch.testing.assert_close(model(**inputs(model, moved)), model(x, EDGES)[order])
+
+
+def test_connection_adds_missing_directions_on_the_fly_only():
+    model, x = randomized(connection(undirected="symmetrize")), torch.randn(9, 6, dtype=F64)
+    once = EDGES[:, EDGES[0] < EDGES[1]]
+    torch.testing.assert_close(model(x, once), model(x, EDGES))
+    with pytest.raises(ValueError, match=r"both directions of every edge; .*to_undirected"):
+        model(x, once, maps=local_pca_maps(x, once, 2))
+
+
+def test_connection_compiles_with_given_maps():
+    model, data = connection().eval(), with_maps(torch.randn(9, 6), EDGES)
+    want = model(**inputs(model, data))
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(**inputs(model, data)), want)
+
+
+def test_maps_that_do_not_fit_are_named():
+    x, maps = torch.randn(9, 6), torch.eye(3).expand(EDGES.size(1), 3, 3)
+    with pytest.raises(ValueError, match=r"shape \[\d+, 2, 2\].*3, 3\]; .*LocalPCAMaps\(dim=2\)"):
+        connection()(x, EDGES, maps=maps)
+    with pytest.raises(ValueError, match=r"got \[4, 2, 2\]"):
+        connection()(x, EDGES, maps=torch.eye(2).expand(4, 2, 2))
+    with pytest.raises(ValueError, match="this NSD makes its own; use maps='connection', or"):
+        NSD(6, 4, 3)(x, EDGES, maps=maps)
+    with pytest.raises(ValueError, match="need at least 7 features per node, got 6; lower dim"):
+        connection(stalk_dim=7)(x, EDGES)
+
+
+@pytest.mark.parametrize("sparse", ["never", "always"])
+def test_connection_runs_from_its_settings_file(sparse, workspace, toy_graph, monkeypatch):
+    calls, original = [], LocalPCAMaps.forward
+    monkeypatch.setattr(
+        LocalPCAMaps, "forward", lambda self, data: (calls.append(data.x), original(self, data))[1]
+    )
+    settings = {"dataset.path": str(toy_graph), "trainer.epochs": 2, "features.sparse": sparse}
+    record = run(model="nsd_connection", dataset="file", **settings, **{"model.stalk_dim": 2})
+    assert record["status"] == "finished"
+    assert [type(x) for x in calls] == [torch.Tensor]
