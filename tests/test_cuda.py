@@ -16,6 +16,8 @@ SETTINGS = {
     "gatedgcn": {"edge_features": "ones"},
     "linkx": {"num_nodes": NODES},
     "nsd": {"undirected": "symmetrize"},
+    "cnsd": {"undirected": "symmetrize"},
+    "nsd_connection": {"undirected": "symmetrize"},
 }
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

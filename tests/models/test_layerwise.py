@@ -19,6 +19,8 @@ SETTINGS = {
     "gcnii": {"num_layers": 4},
     "linkx": {"num_nodes": 40},
     "nsd": {"undirected": "symmetrize"},
+    "cnsd": {"undirected": "symmetrize"},
+    "nsd_connection": {"undirected": "symmetrize"},
 }
 TINY = 2e-4  # MiB: a few rows
 NAMES = list_models()
