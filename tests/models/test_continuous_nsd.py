@@ -108,7 +108,6 @@ def test_both_signs_agree_for_an_odd_activation_only():
 def test_one_euler_step_of_unit_length_is_a_layer_of_nsd():
     model = make("general", method="euler", step_size=1.0, add_lp=True)
     layered = NSD(6, 4, 3, 1, 2, "general", add_lp=True).double().eval()
-
     missing, unexpected = layered.load_state_dict(model.state_dict(), strict=False)
     assert missing == ["layers.0.conv.epsilon"]  # zero: the input as it is
     assert not unexpected
