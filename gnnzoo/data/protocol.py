@@ -1,6 +1,6 @@
 """Protocols: how a data set is split, and what training may see of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,6 +37,15 @@ class NodeTask:
     split_sha256: str
     metric: str
     transforms: tuple[BaseTransform, ...] = ()
+
+    @property
+    def test(self) -> Tensor:
+        """What only the test score may be computed from: the test labels."""
+        return self.test_labels
+
+    def without_test(self) -> "NodeTask":
+        """The same task without the labels of the test nodes."""
+        return replace(self, test_labels=self.test_labels.new_empty(0))
 
 
 @dataclass(frozen=True)

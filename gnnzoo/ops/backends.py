@@ -17,8 +17,10 @@ PREFERENCE: dict[str, tuple[str, ...]] = {
     "edge_dot": ("csr", "torch"),
     "segment": ("scatter", "torch"),
     "sample": ("pyg_lib", "torch"),
+    "sheaf": ("triton", "csr", "torch"),
+    "overlap": ("scipy", "torch"),
 }
-NAMES = ("csr", "scatter", "pyg_lib", "torch")
+NAMES = ("csr", "scatter", "scipy", "triton", "pyg_lib", "torch")
 
 _forced: str | None = None
 
@@ -35,6 +37,12 @@ def has_scatter() -> bool:
     return True
 
 
+@cache
+def has_triton() -> bool:
+    """Whether Triton is installed; it comes with torch's CUDA builds."""
+    return find_spec("triton") is not None
+
+
 def has_pyg_lib() -> bool:
     """Whether PyG has found pyg-lib, whose sampler it then uses."""
     return torch_geometric.typing.WITH_PYG_LIB
@@ -45,6 +53,8 @@ _WORKS: dict[str, Callable[[str], bool]] = {
         device == "cuda" or (device == "cpu" and torch.backends.mkl.is_available())
     ),
     "scatter": lambda device: device in ("cpu", "cuda") and has_scatter(),
+    "scipy": lambda device: device == "cpu" and find_spec("scipy") is not None,
+    "triton": lambda device: device == "cuda" and has_triton(),
     "pyg_lib": lambda device: device == "cpu" and has_pyg_lib(),
     "torch": lambda device: True,
 }
@@ -78,6 +88,8 @@ def use(name: str) -> Iterator[None]:
         raise ValueError(
             "back-end 'pyg_lib' needs pyg-lib; see https://github.com/pyg-team/pyg-lib"
         )
+    if name == "triton" and not has_triton():
+        raise ValueError("back-end 'triton' needs Triton, which comes with torch's CUDA builds")
     before, _forced = _forced, name
     try:
         yield

@@ -21,8 +21,6 @@ from gnnzoo.ops.operator import Operator, refuse_double_backward
 from gnnzoo.ops.sheaf_blocks import SheafBlocks
 from gnnzoo.ops.sheaf_pattern import SheafPattern
 
-backends.PREFERENCE.setdefault("sheaf", ("csr", "torch"))
-
 
 def sheaf_product(
     x: Tensor,
