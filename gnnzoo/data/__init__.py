@@ -7,8 +7,11 @@ from gnnzoo.data.digits import digits
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.heterophilous import heterophilous
+from gnnzoo.data.link_protocol import NamedLinks, PyGRandomLinks, RandomLinks
+from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask, check_links
 from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
+from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
@@ -30,19 +33,28 @@ __all__ = [
     "ChecksumError",
     "GraphDataset",
     "GraphFileError",
+    "LinkParts",
+    "LinkSplit",
+    "LinkTask",
     "LocalPCAMaps",
     "MissingDataError",
+    "NamedLinks",
     "NamedSplit",
     "NeighborBatches",
     "NodeTask",
+    "PyGRandomLinks",
+    "RandomDestinations",
+    "RandomLinks",
     "RandomPerClass",
     "RandomShares",
     "RowNormalizeFeatures",
     "SmoothFeatures",
     "SparsifyFeatures",
+    "UniformNegatives",
     "UnknownDatasetError",
     "UnsafePickleError",
     "attributed",
+    "check_links",
     "digits",
     "geom_gcn",
     "graph_file",

@@ -1,0 +1,260 @@
+"""Tasks of link prediction: their parts, checks against leakage, and what identifies a split."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform
+
+INTEGERS = (torch.int32, torch.int64)
+
+
+@dataclass(frozen=True)
+class LinkSplit:
+    """Pairs to score in validation or in test.
+
+    Attributes:
+        positives: ``[2, num_positives]``, int64: true links, each once.
+        negatives: Pairs that are no links: ``[2, num_negatives]``, shared by all positives, or
+            ``[2, num_positives, num_own]``, some of its own for each positive.
+        edge_index: ``[2, num_edges]``, both directions: edges to pass messages along when this part
+            is scored; None for those of training.
+    """
+
+    positives: Tensor
+    negatives: Tensor
+    edge_index: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LinkParts:
+    """A split of links as it was published or drawn, before it is joined with a data set.
+
+    Attributes:
+        train: ``[2, num_train]``, int64: links to train on.
+        val: Pairs to validate on.
+        test: Pairs to test on.
+        edge_index: Message edges of training, both directions; None for those of ``train``.
+    """
+
+    train: Tensor
+    val: LinkSplit
+    test: LinkSplit
+    edge_index: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LinkTask:
+    """One split of a graph for link prediction.
+
+    Attributes:
+        data: ``x`` where nodes have features, ``edge_index`` (the message graph of training, both
+            directions) and ``num_nodes``.
+        train_links: ``[2, num_train]``, int64: links to train on, each once in one direction. Only
+            where a publisher lists a link several times (ogbl-collab) it is here as often.
+        val: Pairs to validate on.
+        test: Pairs to test on.
+        split_number: Which fixed split, or the seed that drew a random one.
+        split_sha256: Checksum of all pairs.
+        metric: Metric to select on and to report.
+        transforms: What the model had computed on ``data``. A head that takes edges away computes
+            anew what ``reads_edges``.
+    """
+
+    data: Data
+    train_links: Tensor
+    val: LinkSplit
+    test: LinkSplit
+    split_number: int
+    split_sha256: str
+    metric: str
+    transforms: tuple[BaseTransform, ...] = ()
+
+    def without_test(self) -> "LinkTask":
+        """The same task with nothing in its test part, for all who train."""
+        pairs, others = self.test.positives, self.test.negatives
+        empty = LinkSplit(pairs.new_empty(2, 0), others.new_empty(2, 0, *others.shape[2:]))
+        return replace(self, test=empty)
+
+
+def link_keys(pairs: Tensor, num_nodes: int) -> Tensor:
+    """One number for each pair, the same for both of its directions.
+
+    Shapes:
+        pairs: ``[2, ...]``, integer.
+        returns: ``[...]``, int64.
+    """
+    low, high = torch.minimum(pairs[0], pairs[1]), torch.maximum(pairs[0], pairs[1])
+    return low.long() * num_nodes + high
+
+
+def links_sha256(num_nodes: int, train: Tensor, val: LinkSplit, test: LinkSplit) -> str:
+    """Checksum that identifies a split of links: the number of nodes and all pairs, in order."""
+    digest = hashlib.sha256(str(num_nodes).encode())
+    for pairs in (train, val.positives, val.negatives, test.positives, test.negatives):
+        digest.update(str(list(pairs.shape)).encode())
+        digest.update(memoryview(pairs.long().cpu().contiguous().numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def check_links(task: LinkTask, published: bool = False) -> None:
+    """Check one split against leakage.
+
+    Pairs are well formed, parts do not overlap in either direction, message graphs show nothing of
+    what is to be predicted, and negatives are no links of any part.
+
+    Args:
+        task: The split.
+        published: The split is one that others published, where links may be listed again in later
+            parts (ogbl-collab does so): that is told as a warning, and negatives are taken as they
+            are.
+
+    Raises:
+        ValueError: If something is wrong; the message names a pair.
+    """
+    num_nodes = task.data.num_nodes
+    positives = {
+        "train_links": task.train_links,
+        "val.positives": task.val.positives,
+        "test.positives": task.test.positives,
+    }
+    for name, pairs in positives.items():
+        _check_pairs(name, pairs, num_nodes)
+    for part in ("val", "test"):
+        split: LinkSplit = getattr(task, part)
+        _check_negatives(f"{part}.negatives", split, num_nodes)
+    complain = _warn if published else _refuse
+    keys = {name: link_keys(pairs, num_nodes) for name, pairs in positives.items()}
+    known = {name: own.unique() for name, own in keys.items()}
+    for name, own in keys.items():
+        if len(known[name]) < len(own):
+            again = own.sort().values
+            pair = _pair(again[1:][again[1:] == again[:-1]][0], num_nodes)
+            complain(
+                f"{name} holds link {pair} more than once ({len(own) - len(known[name])} "
+                "repetitions, of either direction); each link belongs into a part once"
+            )
+    for first, second in (
+        ("train_links", "val.positives"),
+        ("train_links", "test.positives"),
+        ("val.positives", "test.positives"),
+    ):
+        shared = known[second][_among(known[second], known[first])]
+        if len(shared):
+            complain(
+                f"link {_pair(shared[0], num_nodes)} is in both {first} and {second} "
+                f"({len(shared)} such links); the parts of a split must not overlap"
+            )
+    _check_messages(task, known, complain)
+    if not published:
+        for part in ("val", "test"):
+            negatives = link_keys(getattr(task, part).negatives, num_nodes).flatten()
+            for name, own in known.items():
+                wrong = negatives[_among(negatives, own)]
+                if len(wrong):
+                    raise ValueError(
+                        f"{part}.negatives holds {_pair(wrong[0], num_nodes)}, which is a link of "
+                        f"{name} ({len(wrong)} such pairs); negatives must be no links"
+                    )
+
+
+def _check_messages(task: LinkTask, known: dict[str, Tensor], complain: object) -> None:
+    """Message graphs go both ways and hold no link that the part they serve should predict."""
+    num_nodes = task.data.num_nodes
+    held_out = {
+        "data.edge_index": (task.data.edge_index, ("val.positives", "test.positives")),
+        "val.edge_index": (task.val.edge_index, ("val.positives", "test.positives")),
+        "test.edge_index": (task.test.edge_index, ("test.positives",)),
+    }
+    for name, (edge_index, parts) in held_out.items():
+        if edge_index is None:
+            continue
+        _check_pairs(name, edge_index, num_nodes, loops=True, empty=True)
+        arcs = (edge_index[0] * num_nodes + edge_index[1]).sort().values
+        back = (edge_index[1] * num_nodes + edge_index[0]).sort().values
+        if not torch.equal(arcs, back):
+            arc = arcs[~_among(arcs, back)]
+            arc = arc[0] if len(arc) else arcs[arcs != back][0]
+            raise ValueError(
+                f"{name} holds arc {_pair(arc, num_nodes)} but not as often its reverse; message "
+                "graphs go both ways (torch_geometric.utils.to_undirected)"
+            )
+        messages = link_keys(edge_index, num_nodes).unique()
+        for part in parts:
+            seen = known[part][_among(known[part], messages)]
+            if len(seen):
+                complain(
+                    f"{name} shows link {_pair(seen[0], num_nodes)} of {part} ({len(seen)} such "
+                    "links); what is to be predicted must not be passed messages along"
+                )
+
+
+def _check_pairs(
+    name: str, pairs: Tensor, num_nodes: int, loops: bool = False, empty: bool = False
+) -> None:
+    if pairs.dim() != 2 or pairs.size(0) != 2 or pairs.dtype not in INTEGERS:
+        raise ValueError(
+            f"{name} must be integers of shape [2, num_pairs], got {pairs.dtype} of shape "
+            f"{list(pairs.shape)}"
+        )
+    if pairs.size(1) == 0:
+        if empty:
+            return
+        raise ValueError(f"{name} is empty; every part of a split needs a link")
+    _check_range(name, pairs, num_nodes)
+    if not loops:
+        _check_no_self_pairs(name, pairs)
+
+
+def _check_negatives(name: str, split: LinkSplit, num_nodes: int) -> None:
+    negatives, num_positives = split.negatives, split.positives.size(1)
+    shared = negatives.dim() == 2
+    own = negatives.dim() == 3 and negatives.size(1) == num_positives
+    if not (shared or own) or negatives.size(0) != 2 or negatives.dtype not in INTEGERS:
+        raise ValueError(
+            f"{name} must be integers of shape [2, num_negatives], or, each positive with its own, "
+            f"[2, {num_positives}, num_own], got {negatives.dtype} of shape "
+            f"{list(negatives.shape)}"
+        )
+    if negatives.numel() == 0:
+        raise ValueError(f"{name} is empty; every part of a split needs negatives")
+    _check_range(name, negatives, num_nodes)
+    _check_no_self_pairs(name, negatives)
+
+
+def _check_range(name: str, pairs: Tensor, num_nodes: int) -> None:
+    low, high = (int(bound) for bound in pairs.aminmax())
+    if low < 0 or high >= num_nodes:
+        raise ValueError(
+            f"{name} names node {low if low < 0 else high}, but ids must be in [0, {num_nodes})"
+        )
+
+
+def _check_no_self_pairs(name: str, pairs: Tensor) -> None:
+    same = pairs[0] == pairs[1]
+    if same.any():
+        node = int(pairs[0][same][0])
+        raise ValueError(f"{name} holds ({node}, {node}); a node is never paired with itself")
+
+
+def _among(keys: Tensor, ascending: Tensor) -> Tensor:
+    """Which keys occur in a sorted list."""
+    if len(ascending) == 0:
+        return torch.zeros_like(keys, dtype=torch.bool)
+    place = torch.searchsorted(ascending, keys).clamp(max=len(ascending) - 1)
+    return ascending[place] == keys
+
+
+def _pair(key: Tensor, num_nodes: int) -> tuple[int, int]:
+    return divmod(int(key), num_nodes)
+
+
+def _refuse(message: str) -> None:
+    raise ValueError(message)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"as published, {message}", stacklevel=4)
