@@ -41,8 +41,8 @@ class LinkHead(nn.Module):
         batch_size: Training links per step.
         target_link_removal: Whether encoder and predictor see the training graph without the links
             of the batch (Wang, Yang and Zhang, ICLR 2024, https://arxiv.org/abs/2302.00890).
-        negatives: Draws training negatives, called with ``(graph, num)``; uniform non-links of
-            the training graph if None.
+        negatives: Draws training negatives, see `gnnzoo.data.negatives`; uniform non-links of the
+            training graph if None.
         eval_batch_size: Most pairs scored at a time in validation and test.
         metrics: Further metrics to record beside the protocol's.
 
@@ -106,7 +106,8 @@ class LinkHead(nn.Module):
             raise KeyError(split)
         num_links = self._links.size(1)
         order = torch.randperm(num_links, device=self._links.device)
-        negatives = self._sample(self._graph.graph, num_links)
+        extra = {"sources": self._links[0]} if getattr(self._sample, "keeps_source", False) else {}
+        negatives = self._sample(self._graph.graph, num_links, **extra)
         for rows in order.split(self.batch_size):
             if rows.numel() * 2 < self.batch_size:
                 return
