@@ -3,6 +3,7 @@
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.dataset import GraphDataset
+from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
@@ -11,6 +12,7 @@ from gnnzoo.data.link_protocol import NamedLinks, PyGRandomLinks, RandomLinks
 from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask, check_links
 from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
+from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError

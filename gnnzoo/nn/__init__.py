@@ -31,3 +31,5 @@ __all__ = [
     "SheafLearner",
     "VirtualNode",
 ]
+
+from gnnzoo.nn.pair_predictors import DotPredictor
