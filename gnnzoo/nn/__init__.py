@@ -31,5 +31,3 @@ __all__ = [
     "SheafLearner",
     "VirtualNode",
 ]
-
-from gnnzoo.nn.pair_predictors import DotPredictor

@@ -17,7 +17,6 @@ from gnnzoo.ops.sheaf_flat import FlatLaplacian
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
-from gnnzoo.ops.subgraph import drop_links, keep_entries, kept_without
 
 __all__ = [
     "CSR",
