@@ -14,6 +14,7 @@ from gnnzoo.models.inputs import inputs
 from gnnzoo.models.layerwise import encode_layerwise
 from gnnzoo.models.linkx import LINKX
 from gnnzoo.models.mlp import MLP
+from gnnzoo.models.ncn_mpnn import NCNMPNN
 from gnnzoo.models.nsd import NSD
 from gnnzoo.models.sage import SAGE
 from gnnzoo.models.sgc import SGC
@@ -27,6 +28,7 @@ __all__ = [
     "GIN",
     "LINKX",
     "MLP",
+    "NCNMPNN",
     "NSD",
     "SAGE",
     "SGC",
