@@ -16,6 +16,7 @@ from gnnzoo.models.linkx import LINKX
 from gnnzoo.models.mlp import MLP
 from gnnzoo.models.no_encoder import NoEncoder
 from gnnzoo.models.node_embedding import NodeEmbedding
+from gnnzoo.models.ncn_mpnn import NCNMPNN
 from gnnzoo.models.nsd import NSD
 from gnnzoo.models.sage import SAGE
 from gnnzoo.models.sgc import SGC
@@ -29,6 +30,7 @@ __all__ = [
     "GIN",
     "LINKX",
     "MLP",
+    "NCNMPNN",
     "NSD",
     "SAGE",
     "SGC",

@@ -8,6 +8,8 @@ from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
 from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.neighbor_conv import NeighborConv
+from gnnzoo.nn.pair_predictors import DotPredictor, MLPPredictor
 from gnnzoo.nn.sage_conv import SAGEConv
 from gnnzoo.nn.sg_conv import SGConv
 from gnnzoo.nn.sheaf_conv import SheafConv
@@ -17,6 +19,7 @@ from gnnzoo.nn.virtual_node import VirtualNode
 __all__ = [
     "APPNP",
     "DAGNNProp",
+    "DotPredictor",
     "EdgeWeightLearner",
     "FeatureDropout",
     "FeatureLinear",
@@ -25,6 +28,8 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GatedGCNConv",
+    "MLPPredictor",
+    "NeighborConv",
     "SAGEConv",
     "SGConv",
     "SheafConv",

@@ -2,6 +2,7 @@
 
 from gnnzoo.ops import backends
 from gnnzoo.ops.attention import attend
+from gnnzoo.ops.bags import Bags, pool_bags, sample_bags
 from gnnzoo.ops.block import Block
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
@@ -17,9 +18,11 @@ from gnnzoo.ops.sheaf_flat import FlatLaplacian
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
+from gnnzoo.ops.subgraph import drop_links, keep_entries
 
 __all__ = [
     "CSR",
+    "Bags",
     "Block",
     "FlatLaplacian",
     "Graph",
@@ -31,12 +34,16 @@ __all__ = [
     "as_sheaf_graph",
     "attend",
     "backends",
+    "drop_links",
     "gated_hops",
     "inverse_root",
+    "keep_entries",
     "local_pca_maps",
     "num_parameters",
     "orthogonal_maps",
+    "pool_bags",
     "pseudo_inverse_root",
+    "sample_bags",
     "sample_rows",
     "segment_max",
     "segment_mean",
