@@ -17,6 +17,7 @@ from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
+from gnnzoo.data.ogb_links import ogb_link
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
@@ -62,6 +63,7 @@ __all__ = [
     "graph_file",
     "heterophilous",
     "load_card",
+    "ogb_link",
     "ogb_node",
     "planetoid",
     "telegram",

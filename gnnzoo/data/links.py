@@ -2,13 +2,16 @@
 
 import hashlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
+Complain = Callable[[str], None]
 INTEGERS = (torch.int32, torch.int64)
 
 
@@ -96,7 +99,7 @@ def links_sha256(num_nodes: int, train: Tensor, val: LinkSplit, test: LinkSplit)
     digest = hashlib.sha256(str(num_nodes).encode())
     for pairs in (train, val.positives, val.negatives, test.positives, test.negatives):
         digest.update(str(list(pairs.shape)).encode())
-        digest.update(memoryview(pairs.long().cpu().contiguous().numpy()).cast("B"))
+        digest.update(np.ascontiguousarray(pairs.long().cpu().numpy()))
     return digest.hexdigest()
 
 
@@ -121,12 +124,13 @@ def check_links(task: LinkTask, published: bool = False) -> None:
         "val.positives": task.val.positives,
         "test.positives": task.test.positives,
     }
+    complain = _warn if published else _refuse
     for name, pairs in positives.items():
         _check_pairs(name, pairs, num_nodes)
+        _check_no_self_pairs(name, pairs, complain)
     for part in ("val", "test"):
         split: LinkSplit = getattr(task, part)
         _check_negatives(f"{part}.negatives", split, num_nodes)
-    complain = _warn if published else _refuse
     keys = {name: link_keys(pairs, num_nodes) for name, pairs in positives.items()}
     known = {name: own.unique() for name, own in keys.items()}
     for name, own in keys.items():
@@ -151,7 +155,9 @@ def check_links(task: LinkTask, published: bool = False) -> None:
     _check_messages(task, known, complain)
     if not published:
         for part in ("val", "test"):
-            negatives = link_keys(getattr(task, part).negatives, num_nodes).flatten()
+            pairs = getattr(task, part).negatives
+            _check_no_self_pairs(f"{part}.negatives", pairs, complain)
+            negatives = link_keys(pairs, num_nodes).flatten()
             for name, own in known.items():
                 wrong = negatives[_among(negatives, own)]
                 if len(wrong):
@@ -161,7 +167,7 @@ def check_links(task: LinkTask, published: bool = False) -> None:
                     )
 
 
-def _check_messages(task: LinkTask, known: dict[str, Tensor], complain: object) -> None:
+def _check_messages(task: LinkTask, known: dict[str, Tensor], complain: Complain) -> None:
     """Message graphs go both ways and hold no link that the part they serve should predict."""
     num_nodes = task.data.num_nodes
     held_out = {
@@ -172,7 +178,7 @@ def _check_messages(task: LinkTask, known: dict[str, Tensor], complain: object) 
     for name, (edge_index, parts) in held_out.items():
         if edge_index is None:
             continue
-        _check_pairs(name, edge_index, num_nodes, loops=True, empty=True)
+        _check_pairs(name, edge_index, num_nodes, may_be_empty=True)
         arcs = (edge_index[0] * num_nodes + edge_index[1]).sort().values
         back = (edge_index[1] * num_nodes + edge_index[0]).sort().values
         if not torch.equal(arcs, back):
@@ -185,6 +191,8 @@ def _check_messages(task: LinkTask, known: dict[str, Tensor], complain: object) 
         messages = link_keys(edge_index, num_nodes).unique()
         for part in parts:
             seen = known[part][_among(known[part], messages)]
+            for earlier in list(known)[: list(known).index(part)]:  # told of as an overlap
+                seen = seen[~_among(seen, known[earlier])]
             if len(seen):
                 complain(
                     f"{name} shows link {_pair(seen[0], num_nodes)} of {part} ({len(seen)} such "
@@ -192,21 +200,16 @@ def _check_messages(task: LinkTask, known: dict[str, Tensor], complain: object) 
                 )
 
 
-def _check_pairs(
-    name: str, pairs: Tensor, num_nodes: int, loops: bool = False, empty: bool = False
-) -> None:
+def _check_pairs(name: str, pairs: Tensor, num_nodes: int, may_be_empty: bool = False) -> None:
     if pairs.dim() != 2 or pairs.size(0) != 2 or pairs.dtype not in INTEGERS:
         raise ValueError(
             f"{name} must be integers of shape [2, num_pairs], got {pairs.dtype} of shape "
             f"{list(pairs.shape)}"
         )
-    if pairs.size(1) == 0:
-        if empty:
-            return
+    if pairs.size(1):
+        _check_range(name, pairs, num_nodes)
+    elif not may_be_empty:
         raise ValueError(f"{name} is empty; every part of a split needs a link")
-    _check_range(name, pairs, num_nodes)
-    if not loops:
-        _check_no_self_pairs(name, pairs)
 
 
 def _check_negatives(name: str, split: LinkSplit, num_nodes: int) -> None:
@@ -222,7 +225,6 @@ def _check_negatives(name: str, split: LinkSplit, num_nodes: int) -> None:
     if negatives.numel() == 0:
         raise ValueError(f"{name} is empty; every part of a split needs negatives")
     _check_range(name, negatives, num_nodes)
-    _check_no_self_pairs(name, negatives)
 
 
 def _check_range(name: str, pairs: Tensor, num_nodes: int) -> None:
@@ -233,11 +235,11 @@ def _check_range(name: str, pairs: Tensor, num_nodes: int) -> None:
         )
 
 
-def _check_no_self_pairs(name: str, pairs: Tensor) -> None:
+def _check_no_self_pairs(name: str, pairs: Tensor, complain: Complain) -> None:
     same = pairs[0] == pairs[1]
     if same.any():
         node = int(pairs[0][same][0])
-        raise ValueError(f"{name} holds ({node}, {node}); a node is never paired with itself")
+        complain(f"{name} holds ({node}, {node}); a node is never paired with itself")
 
 
 def _among(keys: Tensor, ascending: Tensor) -> Tensor:
