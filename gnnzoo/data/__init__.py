@@ -13,7 +13,6 @@ from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask, check_links
 from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
 from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
-from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node

@@ -147,7 +147,9 @@ class LinkHead(nn.Module):
         encoder.train(training[0])
         self.predictor.train(training[1])
         scores = {"loss": _loss(positives, negatives).item()}
-        return scores | {name: metric(positives, negatives) for name, metric in self.metrics.items()}
+        return scores | {
+            name: metric(positives, negatives) for name, metric in self.metrics.items()
+        }
 
     def _scores_of(self, h: Tensor, graph: Graph, pairs: Tensor) -> Tensor:
         parts = pairs.split(self.eval_batch_size, dim=1)

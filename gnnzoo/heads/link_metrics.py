@@ -96,4 +96,6 @@ def _labelled(positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check(positives: Tensor, negatives: Tensor) -> None:
     if not (positives.isfinite().all() and negatives.isfinite().all()):
-        raise ValueError("a score is not finite; a lower trainer.lr or trainer.clip_norm=1 may help")
+        raise ValueError(
+            "a score is not finite; a lower trainer.lr or trainer.clip_norm=1 may help"
+        )

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from gnnzoo.data import CSRGraph
-from gnnzoo.ops import Graph, SparseFeatures, keep_entries, kept_without
+from gnnzoo.ops import Graph, SparseFeatures, drop_links
 
 
 class MessageGraph:
@@ -38,11 +38,10 @@ class MessageGraph:
         Shapes:
             links: ``[2, num_links]``, int64, edges of the graph.
         """
-        keep = kept_without(self.graph, links)
-        graph = keep_entries(self.graph, keep)
+        graph = drop_links(self.graph, links)
         data = self._nodes_of(graph)
         for key, value in self._edge_fields():
-            data[key] = value[keep]
+            data[key] = value[graph.csr.entries]
         return MessageGraph(self._anew(data, graph), self.transforms, graph)
 
     def with_edges(self, edge_index: Tensor) -> "MessageGraph":

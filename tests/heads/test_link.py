@@ -168,7 +168,8 @@ def test_evaluation_restores_the_modes(task):
     head, encoder = LinkHead(task, Recorder(), 10), Identity().train()
     head.train()
     head.evaluate(encoder)
-    assert encoder.training and head.predictor.training
+    assert encoder.training
+    assert head.predictor.training
 
 
 def test_bad_settings_raise(task):
