@@ -72,8 +72,8 @@ class Summary:
         return statistics.median(known) if known else None
 
     def verdict(self, reported: Reported | None) -> Verdict | None:
-        """Agreement with a reported value; none without one, without runs, or with stale runs."""
-        if reported is None or self.mean is None or self.is_stale:
+        """Agreement with a reported value of the same protocol; none without runs that count."""
+        if reported is None or self.mean is None or self.is_stale or not reported.same_protocol:
             return None
         return verdict(self.mean, self.std, self.n, (reported.mean, reported.std, reported.runs))
 
