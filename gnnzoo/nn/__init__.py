@@ -8,6 +8,8 @@ from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
 from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.ncn_predictor import NCNPredictor
+from gnnzoo.nn.ncnc_predictor import NCNCPredictor
 from gnnzoo.nn.neighbor_conv import NeighborConv
 from gnnzoo.nn.pair_predictors import DotPredictor, MLPPredictor
 from gnnzoo.nn.sage_conv import SAGEConv
@@ -29,6 +31,8 @@ __all__ = [
     "GINConv",
     "GatedGCNConv",
     "MLPPredictor",
+    "NCNCPredictor",
+    "NCNPredictor",
     "NeighborConv",
     "SAGEConv",
     "SGConv",

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from gnnzoo.nn.checks import check_count, check_probability
 from gnnzoo.nn.features import FeatureDropout
 from gnnzoo.ops import Graph
+from gnnzoo.ops.spmm import compute_dtype
 
 
 class PairPredictor(nn.Module):
@@ -19,7 +20,8 @@ class PairPredictor(nn.Module):
         x: ``[num_nodes, in_channels]``; anything where `in_channels` is None.
         graph: Edges that it may see.
         pairs: ``[2, num_pairs]``, int64.
-        returns: ``[num_pairs]``, float32: the higher, the more likely a link.
+        returns: ``[num_pairs]``, the higher, the more likely a link; float64 for float64 `x`,
+            float32 otherwise.
     """
 
     in_channels: int | None = None
@@ -47,7 +49,8 @@ class DotPredictor(PairPredictor):
 
     def forward(self, x: Tensor, graph: Graph | None, pairs: Tensor) -> Tensor:
         check_embeddings(x, self.in_channels)
-        return pair_product(x, as_pairs(pairs, x.size(0))).float().sum(1)
+        product = pair_product(x, as_pairs(pairs, x.size(0)))
+        return product.to(compute_dtype(product)).sum(1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels})"
@@ -96,7 +99,8 @@ class MLPPredictor(PairPredictor):
 
     def forward(self, x: Tensor, graph: Graph | None, pairs: Tensor) -> Tensor:
         check_embeddings(x, self.in_channels)
-        return self.mlp(pair_product(x, as_pairs(pairs, x.size(0)))).squeeze(1).float()
+        h = self.mlp(pair_product(x, as_pairs(pairs, x.size(0)))).squeeze(1)
+        return h.to(compute_dtype(h))
 
 
 def pair_product(x: Tensor, pairs: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
 from gnnzoo.ops.local_pca import local_pca_maps
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
+from gnnzoo.ops.overlap import Overlap, neighbor_overlap
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from gnnzoo.ops.sheaf import SheafLaplacian, sheaf_laplacian
@@ -26,6 +27,7 @@ __all__ = [
     "Block",
     "FlatLaplacian",
     "Graph",
+    "Overlap",
     "SheafGraph",
     "SheafLaplacian",
     "SparseFeatures",
@@ -39,6 +41,7 @@ __all__ = [
     "inverse_root",
     "keep_entries",
     "local_pca_maps",
+    "neighbor_overlap",
     "num_parameters",
     "orthogonal_maps",
     "pool_bags",

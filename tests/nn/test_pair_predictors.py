@@ -21,17 +21,22 @@ def test_mlp_is_an_mlp_on_products():
 
 
 @pytest.mark.parametrize("make", [DotPredictor, MLPPredictor])
-def test_scores_are_symmetric_and_float32_and_may_be_none(make):
+def test_scores_are_symmetric_and_there_may_be_none(make):
     model = make(4)
     out = model(X, None, PAIRS)
+    assert out.dtype == torch.float32
     assert out.shape == (4,)
     assert torch.equal(model(X, None, PAIRS.flip(0)), out)
-    assert model.double()(X.double(), None, PAIRS).dtype == torch.float32
-    model.float()
     assert model(X, None, PAIRS[:, :0]).shape == (0,)
     torch.testing.assert_close(model(X, None, PAIRS.int()), out)
     assert not model.reads_graph
     assert model.in_channels == 4
+
+
+@pytest.mark.parametrize("make", [DotPredictor, MLPPredictor])
+def test_half_precision_gives_float32_and_double_stays(make):
+    for dtype, want in ((torch.bfloat16, torch.float32), (torch.float64, torch.float64)):
+        assert make(4).to(dtype)(X.to(dtype), None, PAIRS).dtype == want
 
 
 @pytest.mark.parametrize(
