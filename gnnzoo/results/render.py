@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _CSV_COLUMNS = [
     "method", "column", "metric", "reported_mean", "reported_std", "reported_runs",
     "reported_status", "reported_protocol", "reported_source", "mean", "std", "runs",
-    "value_is_stale", "num_stale", "num_failed", "num_missing", "verdict", "difference", "standard_errors", "seconds_per_run",
+    "value_is_stale", "num_stale", "num_failed", "num_missing", "verdict", "difference",
+    "standard_errors", "seconds_per_run",
 ]  # fmt: skip
 _SHOWN_VERSIONS = ("gnnzoo", "python", "torch", "torch-geometric")
 
