@@ -7,9 +7,11 @@ from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
+from gnnzoo.data.heart import HeartLinks
 from gnnzoo.data.heterophilous import heterophilous
+from gnnzoo.data.link_checks import check_links
 from gnnzoo.data.link_protocol import NamedLinks, PyGRandomLinks, RandomLinks
-from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask, check_links
+from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask
 from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
 from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
@@ -35,6 +37,7 @@ __all__ = [
     "ChecksumError",
     "GraphDataset",
     "GraphFileError",
+    "HeartLinks",
     "LinkParts",
     "LinkSplit",
     "LinkTask",

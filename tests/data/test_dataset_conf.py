@@ -73,6 +73,7 @@ LINK_METRICS = {
     "planetoid_links": "hits@100",
     "random_link_split": "hits@100",
     "official_links": "hits@50",
+    "heart": "mrr",
 }
 
 
