@@ -11,9 +11,16 @@ from gnnzoo.ops import backends
 from gnnzoo.ops.bags import Bags
 from gnnzoo.ops.csr import CSR, builder
 from gnnzoo.ops.graph import Graph
-from gnnzoo.ops.overlap_torch import overlap_torch
 from gnnzoo.ops.pairs import check_pairs
 from gnnzoo.ops.subgraph import PartialCSR
+
+# Measured on a CPU: a search takes as long as a hundred steps of a merge, or as combining 64 cells
+# of two rows of a mask. A merge walks along both lists, however much longer one of them is.
+STEPS_PER_PROBE, CELLS_PER_PROBE = 100, 64
+MAX_MASK_NODES = 8192
+backends.PREFERENCE.setdefault("overlap", ("scipy", "torch", "dense"))
+backends.PREFERENCE.setdefault("overlap_dense", ("scipy", "dense", "torch"))
+backends.PREFERENCE.setdefault("overlap_skewed", ("torch", "scipy", "dense"))
 
 # Of patterns already looked at: the one without loops, or None where there are none to take out.
 _LOOPLESS: WeakKeyDictionary[CSR, CSR | None] = WeakKeyDictionary()
@@ -66,10 +73,11 @@ def neighbor_overlap(
     if max_items < 1:
         raise ValueError(f"max_items must be at least 1, got {max_items}")
     csr = without_loops(graph.csr)
-    name = backends.choose("overlap", graph.device)
+    name, items = _plan(csr, pairs, differences)
+    overlap = _backend(name)
     parts = [
-        _BACKENDS[name](csr, *pairs[:, start:stop].unbind(0), differences)
-        for start, stop in _chunks(_items(csr, pairs, differences), max_items)
+        overlap(csr, *pairs[:, start:stop].unbind(0), differences)
+        for start, stop in _chunks(items, max_items)
     ]
     return Overlap(*(_join(same) for same in zip(*parts, strict=True)))
 
@@ -86,10 +94,30 @@ def without_loops(csr: CSR) -> CSR:
     return _LOOPLESS[csr] or csr
 
 
-def _items(csr: CSR, pairs: Tensor, differences: bool) -> Tensor:
-    """``[num_pairs]``, int64: neighbours that are looked at for each pair."""
+def _plan(csr: CSR, pairs: Tensor, differences: bool) -> tuple[str, Tensor]:
+    """The back-end, and ``[num_pairs]``, int64: items that it looks at for each pair."""
     degrees = csr.row_counts().long()[pairs]
-    return degrees.sum(0) if differences else degrees.amin(0)
+    fewer, both = degrees.amin(0), degrees.sum(0)
+    probes, cells = int(fewer.sum()), pairs.size(1) * csr.num_cols
+    kind = "overlap"
+    if cells < CELLS_PER_PROBE * probes and csr.num_cols <= MAX_MASK_NODES:
+        kind = "overlap_dense"
+    elif not differences and int(both.sum()) > STEPS_PER_PROBE * probes:
+        kind = "overlap_skewed"
+    name = backends.choose(kind, csr.device)
+    if name == "dense":
+        return name, torch.full_like(both, csr.num_cols)
+    return name, both if differences or name == "scipy" else fewer
+
+
+def _backend(name: str) -> Callable[[CSR, Tensor, Tensor, bool], tuple[Bags, ...]]:
+    if name == "scipy":
+        from gnnzoo.ops.overlap_scipy import overlap
+    elif name == "dense":
+        from gnnzoo.ops.overlap_dense import overlap
+    else:
+        from gnnzoo.ops.overlap_torch import overlap
+    return overlap
 
 
 def _chunks(items: Tensor, most: int) -> Iterator[tuple[int, int]]:
@@ -113,9 +141,3 @@ def _join(parts: tuple[Bags, ...]) -> Bags:
     offsets = counts.new_zeros(counts.numel() + 1)
     torch.cumsum(counts, 0, out=offsets[1:])
     return Bags(offsets, torch.cat([part.node for part in parts]))
-
-
-_BACKENDS: dict[str, Callable[[CSR, Tensor, Tensor, bool], tuple[Bags, ...]]] = {
-    "torch": overlap_torch,
-}
-backends.PREFERENCE.setdefault("overlap", ("torch",))

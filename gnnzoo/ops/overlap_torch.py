@@ -12,8 +12,8 @@ from gnnzoo.ops.csr import CSR, row_entries
 from gnnzoo.ops.pairs import find_entries
 
 
-def overlap_torch(csr: CSR, first: Tensor, second: Tensor, differences: bool) -> tuple[Bags, ...]:
-    """Bags of the common nodes of rows and, if asked for, of those of one row alone.
+def overlap(csr: CSR, first: Tensor, second: Tensor, differences: bool) -> tuple[Bags, ...]:
+    """Bags of the columns that two rows share and, if asked for, of those in one row alone.
 
     Shapes:
         first, second: ``[num_pairs]``, int64, rows.
@@ -24,37 +24,38 @@ def overlap_torch(csr: CSR, first: Tensor, second: Tensor, differences: bool) ->
     entries, owner = row_entries(csr.rowptr, fewer)
     node = csr.col[entries].long()
     matches, found = find_entries(csr, more[owner], node)
-    common = _bags(csr, fewer, node, found)
+    hit = found.nonzero().squeeze(1)
+    node, owner = node[hit], owner[hit]
+    shared = torch.bincount(owner, minlength=first.numel())
+    common = Bags(offsets_of(shared), node)
     if not differences:
         return (common,)
-    hit = found.nonzero().squeeze(1)
-    entries, matches, swap = entries[hit], matches[hit], swap[owner[hit]]
-    owner = owner[hit]
-    of_first, of_second = torch.where(swap, matches, entries), torch.where(swap, entries, matches)
+    entries, matches, swap = entries[hit], matches[hit], swap[owner]
+    of_first = torch.where(swap, matches, entries)
+    of_second = torch.where(swap, entries, matches)
     return (
         common,
-        _rest(csr, first, owner, of_first),
-        _rest(csr, second, owner, of_second),
+        _rest(csr, first, owner, of_first, shared),
+        _rest(csr, second, owner, of_second, shared),
     )
 
 
-def _rest(csr: CSR, rows: Tensor, owner: Tensor, taken: Tensor) -> Bags:
+def _rest(csr: CSR, rows: Tensor, owner: Tensor, taken: Tensor, num_taken: Tensor) -> Bags:
     """What is left of rows without the entries `taken` from the rows at the places `owner`."""
-    entries, _ = row_entries(csr.rowptr, rows)
-    keep = torch.ones_like(entries, dtype=torch.bool)
-    starts = csr.rowptr[rows].long()
-    counts = csr.rowptr[rows + 1] - starts
-    shift = (
-        counts.cumsum(0) - counts - starts
-    )  # from a row's place in the pattern to that in the list
-    keep[taken + shift[owner]] = False
-    return _bags(csr, rows, csr.col[entries].long(), keep)
+    counts = csr.row_counts()[rows].long()
+    ends = counts.cumsum(0)
+    shift = csr.rowptr[rows] - (ends - counts)  # from a place in the list of all rows to an entry
+    total = int(ends[-1]) if ends.numel() else 0
+    keep = torch.ones(total, dtype=torch.bool, device=rows.device)
+    keep[taken - shift[owner]] = False
+    left = counts - num_taken
+    entries = keep.nonzero().squeeze(1)
+    entries += shift.repeat_interleave(left, output_size=entries.numel())
+    return Bags(offsets_of(left), csr.col[entries].long())
 
 
-def _bags(csr: CSR, rows: Tensor, node: Tensor, keep: Tensor) -> Bags:
-    """Bags of the kept ones among the listed entries of rows."""
-    before = torch.zeros(keep.numel() + 1, dtype=torch.int64, device=keep.device)
-    torch.cumsum(keep, 0, out=before[1:])
-    ends = torch.zeros(rows.numel() + 1, dtype=torch.int64, device=rows.device)
-    torch.cumsum(csr.row_counts()[rows], 0, out=ends[1:])
-    return Bags(before[ends], node[keep])
+def offsets_of(counts: Tensor) -> Tensor:
+    """``[num_bags + 1]``, int64: where bags of these sizes start and end."""
+    offsets = torch.zeros(counts.numel() + 1, dtype=torch.int64, device=counts.device)
+    torch.cumsum(counts, 0, out=offsets[1:])
+    return offsets

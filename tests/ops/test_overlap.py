@@ -1,17 +1,23 @@
 """Overlaps equal the dense ones, with every back-end."""
 
 import gc
+import sys
+import tracemalloc
 import weakref
 
 import pytest
 import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gnnzoo.ops import Bags, Graph, backends, drop_links, keep_entries, neighbor_overlap, pool_bags
+from gnnzoo.ops.overlap import _plan
 from tests.reference.graphs import kinds, random_edges
 from tests.reference.overlap import dense_bags, dense_overlap
 
 F64 = torch.float64
-BACKENDS = backends.PREFERENCE["overlap"]
+overlap_module = sys.modules["gnnzoo.ops.overlap"]
+BACKENDS = ["scipy", "torch", "dense"]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -246,6 +252,70 @@ def test_a_bad_budget_is_named():
     graph = Graph.from_edge_index(torch.tensor([[0, 1], [1, 2]]))
     with pytest.raises(ValueError, match="max_items must be at least 1, got 0"):
         neighbor_overlap(graph, torch.tensor([[0], [1]]), max_items=0)
+
+
+def plan(edges, num_nodes, pairs, differences=False):
+    graph = Graph.from_edge_index(edges, num_nodes)
+    return _plan(graph.csr, torch.tensor(pairs), differences)
+
+
+def test_long_lists_beside_short_ones_are_searched_and_dense_graphs_are_not():
+    nodes = torch.arange(1, 1001)
+    star = torch.stack([torch.cat([nodes * 0, nodes]), torch.cat([nodes, nodes * 0])])
+    assert plan(star, 1001, [[0, 0], [1, 2]])[0] == "torch"
+    assert plan(star, 1001, [[0, 0], [1, 2]])[1].tolist() == [1, 1]
+    assert plan(star, 1001, [[0, 0], [1, 2]], differences=True)[0] == "scipy"
+    assert plan(star, 1001, [[0, 0], [1, 2]], differences=True)[1].tolist() == [1001, 1001]
+    assert plan(star, 1001, [[1, 1], [3, 2]])[0] == "scipy"
+    full = torch.ones(30, 30).nonzero().t()
+    pairs = [[0, 1], [1, 2]]
+    assert plan(full, 30, pairs)[0] == "scipy"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends, "has_scipy", lambda: False)
+        assert plan(full, 30, pairs)[0] == "dense"
+        assert plan(full, 30, pairs)[1].tolist() == [30, 30]
+        assert plan(star, 1001, [[1, 1], [3, 2]])[0] == "torch"
+        patch.setattr(overlap_module, "MAX_MASK_NODES", 29)
+        assert plan(full, 30, pairs)[0] == "torch"
+    for name in BACKENDS:
+        with backends.use(name):
+            assert plan(full, 30, pairs)[0] == plan(star, 1001, [[0], [1]])[0] == name
+
+
+class LargestTensor(TorchDispatchMode):
+    """Elements of the largest tensor made inside the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        found = [t.numel() for t in pytree.tree_leaves(out) if isinstance(t, torch.Tensor)]
+        self.elements = max([self.elements, *found])
+        return out
+
+
+@pytest.mark.parametrize("differences", [False, True])
+def test_memory_is_bounded_by_the_budget_and_the_result(differences, backend):
+    num_nodes, num_pairs = 2000, 20_000
+    budget = 200_000 if backend == "dense" else 5000
+    edges = random_edges(num_nodes, 8000, undirected=True, loops=False)
+    graph = Graph.from_edge_index(edges, num_nodes)
+    pairs = torch.randint(num_nodes, (2, num_pairs))
+    cells, most = num_pairs * num_nodes, max(graph.num_edges, 2 * num_pairs) + budget
+    if backend == "dense":
+        most = num_nodes**2  # the mask
+    neighbor_overlap(graph, pairs[:, :1])  # what is made once per graph
+    tracemalloc.start()
+    with LargestTensor() as largest:
+        overlap = neighbor_overlap(graph, pairs, differences, max_items=budget)
+    _, peak = tracemalloc.get_traced_memory()  # NumPy's arrays count, torch's do not
+    tracemalloc.stop()
+    result = [bags.num_items for bags in bags_of(overlap) if bags is not None]
+    assert largest.elements <= max(most, *result) < cells
+    if backend == "scipy":
+        assert peak < graph.num_edges + 40 * budget + 1_000_000 < cells
 
 
 def test_patterns_are_let_go_with_their_graphs():
