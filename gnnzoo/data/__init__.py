@@ -3,6 +3,7 @@
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.dataset import GraphDataset
+from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
@@ -34,6 +35,7 @@ __all__ = [
     "CSRGraph",
     "Card",
     "ChecksumError",
+    "DegreeFeatures",
     "GraphDataset",
     "GraphFileError",
     "HeartLinks",
