@@ -35,6 +35,7 @@ __all__ = [
     "CSRGraph",
     "Card",
     "ChecksumError",
+    "DegreeFeatures",
     "GraphDataset",
     "GraphFileError",
     "HeartLinks",
