@@ -107,9 +107,9 @@ def test_missing_lists_what_is_left_to_run(table, make_record):
 
 
 def test_another_metric_is_refused(table, make_record):
+    scores = {"mrr": {"val": 0.7, "test": 0.8, "epoch": 3, "mode": "max"}}
+    record = make_record("dataset=cora model=mlp", metric="mrr", metrics=scores)
     with pytest.raises(ValueError, match=r"shows accuracy, but its runs of MLP on cora .* by mrr"):
-        scores = {"mrr": {"val": 0.7, "test": 0.8, "epoch": 3, "mode": "max"}}
-        record = make_record("dataset=cora model=mlp", metric="mrr", metrics=scores)
         collect(table, identify, [record])
 
 
