@@ -9,7 +9,14 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from gnnzoo.config import Composed, ConfigError, build, resolve_target
-from gnnzoo.data import GraphDataset, NodeTask, RowNormalizeFeatures, SparsifyFeatures
+from gnnzoo.data import (
+    GraphDataset,
+    LinkTask,
+    NodeTask,
+    RowNormalizeFeatures,
+    SparsifyFeatures,
+)
+from gnnzoo.features import add_ids, choose_kind, edge_transforms, embedded, num_channels
 
 
 @dataclass
@@ -17,7 +24,7 @@ class Parts:
     """The built parts of one run."""
 
     dataset: GraphDataset
-    task: NodeTask
+    task: NodeTask | LinkTask
     encoder: nn.Module
     head: nn.Module
     trainer: Any
@@ -32,10 +39,12 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     model = OmegaConf.to_container(settings.model, resolve=True)
     transforms = [build(node, trusted) for node in model.pop("transform", None) or []]
     encoder_type = resolve_target(model["_target_"], trusted)
-    data = prepare(task.data, transforms, settings.features, encoder_type, device)
+    kind = choose_kind(settings.features, task.data, encoder_type)
+    transforms = edge_transforms(kind) + transforms
+    data = add_ids(task.data, kind)
+    data = prepare(data, transforms, settings.features, encoder_type, device)
     task = replace(task, data=data, transforms=tuple(transforms))
-    hidden = replace(task, test_labels=task.test_labels.new_empty(0))
-    head = build(settings.head, trusted, task=hidden).to(device)
+    head = build(settings.head, trusted, task=task.without_test()).to(device)
     samples = getattr(head, "batching", None) is not None
     if samples and getattr(encoder_type, "fits_one_graph", False):
         raise ConfigError(
@@ -43,8 +52,10 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
             "on sampled parts of it; batching=full trains on the whole graph"
         )
     known = {name: getattr(data, name) for name in getattr(encoder_type, "needs", ())}
-    known |= {"in_channels": data.x.size(-1), "out_channels": head.width}
-    encoder = build(model, trusted, **known).to(device)
+    known["in_channels"] = num_channels(settings.features, data, kind)
+    known["out_channels"] = head.width
+    encoder = build(model, trusted, **known)
+    encoder = embedded(encoder, settings.features, data, kind).to(device)
     if samples:
         _warn_of_short_samples(encoder, len(head.batching.num_neighbors))
     return Parts(dataset, task, encoder, head, build(settings.trainer, trusted))

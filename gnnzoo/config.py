@@ -37,6 +37,10 @@ class ConfigError(ValueError):
 class Features:
     """How node features enter the encoder."""
 
+    kind: str = (
+        "auto"  # auto | given | degree | ids | embedding; auto: given or, where none, embedding
+    )
+    embedding_channels: int = 256  # width of a learned embedding
     normalize: str = "none"  # none | row: divide each row by its sum
     sparse: str = "auto"  # auto | always | never: keep mostly-zero features as a sparse matrix
 

@@ -20,7 +20,7 @@ def test_scores(parts: Parts, fit: Fit, device: torch.device) -> dict[str, dict[
     for name, best in fit.selection.best.items():
         model.load_state_dict(best.state)
         with parts.trainer.autocast(device):
-            test = parts.head.test(parts.encoder, parts.task.test_labels)
+            test = parts.head.test(parts.encoder, parts.task.test)
         metrics[name] = {
             "val": best.val,
             "test": test[name],

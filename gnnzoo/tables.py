@@ -89,7 +89,9 @@ def recheck(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]
 
     records = known_records(blocks)
     summaries = [s for table in blocks for s in collect(table, identify, records) if s.stale]
-    chosen = [(summary, min(summary.stale)) for summary in summaries]
+    # A cell may stand in two columns, with another metric, or in two blocks; it is run once.
+    cells = {identify(summary.cell.overrides): summary for summary in summaries}
+    chosen = [(summary, min(summary.stale)) for summary in cells.values()]
     parallel = Parallel(n_jobs=num_jobs, backend="loky", return_as="generator")
     runs = parallel(delayed(_run_cell)(summary.cell.overrides, seed) for summary, seed in chosen)
     console = Console(stderr=True)

@@ -3,15 +3,22 @@
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.dataset import GraphDataset
+from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
+from gnnzoo.data.heart import HeartLinks
 from gnnzoo.data.heterophilous import heterophilous
+from gnnzoo.data.link_checks import check_links
+from gnnzoo.data.link_protocol import NamedLinks, PyGRandomLinks, RandomLinks
+from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask
 from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
+from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
+from gnnzoo.data.ogb_links import ogb_link
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
@@ -28,26 +35,38 @@ __all__ = [
     "CSRGraph",
     "Card",
     "ChecksumError",
+    "DegreeFeatures",
     "GraphDataset",
     "GraphFileError",
+    "HeartLinks",
+    "LinkParts",
+    "LinkSplit",
+    "LinkTask",
     "LocalPCAMaps",
     "MissingDataError",
+    "NamedLinks",
     "NamedSplit",
     "NeighborBatches",
     "NodeTask",
+    "PyGRandomLinks",
+    "RandomDestinations",
+    "RandomLinks",
     "RandomPerClass",
     "RandomShares",
     "RowNormalizeFeatures",
     "SmoothFeatures",
     "SparsifyFeatures",
+    "UniformNegatives",
     "UnknownDatasetError",
     "UnsafePickleError",
     "attributed",
+    "check_links",
     "digits",
     "geom_gcn",
     "graph_file",
     "heterophilous",
     "load_card",
+    "ogb_link",
     "ogb_node",
     "planetoid",
     "telegram",

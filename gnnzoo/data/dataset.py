@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 from torch_geometric.data import Data
@@ -14,25 +15,28 @@ Masks = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class GraphDataset:
-    """One graph with node labels, before any protocol has split it.
+    """One graph, before any protocol has split it.
 
     Attributes:
         name: Name of the data set, one word.
-        data: ``x``, ``edge_index`` (undirected unless the set is directed) and ``y``, where -1
-            stands for a node without a label; perhaps ``edge_weight`` and ``edge_attr``.
-        num_classes: Number of classes.
+        data: ``edge_index`` (undirected unless the set is directed), ``x`` where nodes have
+            features, and ``y`` where they have labels, -1 for a node without one; ``num_nodes``;
+            perhaps ``edge_weight`` and ``edge_attr``.
         sha256: Checksum of the raw content.
+        num_classes: Number of classes; 0 where nodes have no labels.
         card: Its card; None for a file of the user's own.
-        masks: Named published splits; each makes train, validation and test masks, bool,
+        masks: Named published splits of nodes; each makes train, validation and test masks, bool,
             ``[num_nodes]`` or ``[num_nodes, num_splits]``.
+        links: Named published splits of links; each makes a ``LinkParts``.
     """
 
     name: str
     data: Data
-    num_classes: int
     sha256: str
+    num_classes: int = 0
     card: Card | None = None
     masks: Mapping[str, Callable[[], Masks]] = field(default_factory=dict)
+    links: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 def published(

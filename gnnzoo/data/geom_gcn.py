@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torch_geometric.data import Data
-from torch_geometric.datasets import Actor, WebKB
 
 from gnnzoo.data.card import load_card
 from gnnzoo.data.dataset import GraphDataset, published
@@ -13,14 +12,14 @@ from gnnzoo.data.pyg import parse_raw
 
 
 def _webkb(name: str) -> Callable[[Path], Data]:
-    return lambda folder: parse_raw(WebKB, folder, name=name)
+    return lambda folder: parse_raw("WebKB", folder, name=name)
 
 
 PARSERS: dict[str, Callable[[Path], Data]] = {
     "texas": _webkb("texas"),
     "wisconsin": _webkb("wisconsin"),
     "cornell": _webkb("cornell"),
-    "actor": lambda folder: parse_raw(Actor, folder),
+    "actor": lambda folder: parse_raw("Actor", folder),
 }
 
 

@@ -6,8 +6,10 @@
 | ``x`` | ``[num_nodes, num_features]``; or the CSR arrays ``attr_data attr_indices attr_indptr attr_shape`` |
 | ``y`` (or ``labels``) | ``[num_nodes]``, integers from 0; -1 for a node without a label |
 | ``train_mask val_mask test_mask`` | all three or none: bool, ``[num_nodes]``, ``[num_nodes, num_splits]`` or ``[num_splits, num_nodes]`` |
+| ``num_nodes`` | read where neither features, labels nor ``adj_shape`` tell; otherwise the largest id does |
 
-Other keys are not read; nothing in the file is unpickled.
+To predict links, edges are enough; to classify nodes, features and labels are needed too. Other keys
+are not read; nothing in the file is unpickled.
 """  # noqa: E501
 
 import os
@@ -27,21 +29,22 @@ from gnnzoo.data.npz import (
     GraphFileError,
     csr_keys,
     dense_or_csr,
-    found,
     read_arrays,
     read_csr,
 )
 from gnnzoo.data.splits import check_masks
 
+MOST_NODES_PER_END = 10  # of an edge, where nothing but the ids tells how many nodes there are
 MASK_KEYS = ("train_mask", "val_mask", "test_mask")
-KEYS = {"edge_index", "x", "y", "labels", *MASK_KEYS, *csr_keys("adj"), *csr_keys("attr")}
+KEYS = {"edge_index", "x", "y", "labels", "num_nodes", *MASK_KEYS}
+KEYS |= {*csr_keys("adj"), *csr_keys("attr")}
 
 
 def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDataset:
     """Load a graph from an ``.npz`` file (keys: see the module).
 
     Stored masks become the splits named ``file``. A file without masks has no split of its own and
-    needs a random protocol.
+    needs a random protocol. Without features ``x`` is left out, without labels ``y`` and the masks.
 
     Args:
         path: The file.
@@ -61,11 +64,11 @@ def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDat
     except GraphFileError as error:
         raise GraphFileError(f"{path}: {error}") from None
     if not directed:
-        data.edge_index = to_undirected(data.edge_index, num_nodes=data.x.size(0))
+        data.edge_index = to_undirected(data.edge_index, num_nodes=data.num_nodes)
     return GraphDataset(
         name="file",
         data=data,
-        num_classes=int(data.y.max()) + 1,
+        num_classes=0 if data.y is None else int(data.y.max()) + 1,
         sha256=sha256_of(path),
         masks={} if masks is None else {"file": lambda: masks},
     )
@@ -73,10 +76,41 @@ def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDat
 
 def _read(path: Path) -> tuple[Data, Masks | None]:
     arrays = read_arrays(path, KEYS)
-    x = _features(arrays)
-    y = _labels(arrays, num_nodes=len(x))
-    edge_index = _edges(arrays, num_nodes=len(x))
-    return Data(x=x, edge_index=edge_index, y=y), _masks(arrays, y)
+    x = _features(arrays) if arrays.keys() & {"x", *csr_keys("attr")} else None
+    num_nodes, told_by = _count_nodes(arrays, x)
+    y = _labels(arrays, num_nodes) if arrays.keys() & {"y", "labels"} else None
+    data = Data(edge_index=_edges(arrays, num_nodes, told_by), num_nodes=num_nodes)
+    if x is not None:
+        data.x = x
+    if y is None:
+        return data, None
+    data.y = y
+    return data, _masks(arrays, y)
+
+
+def _count_nodes(arrays: Arrays, x: Tensor | None) -> tuple[int, str]:
+    """How many nodes there are, and in words where that is told."""
+    labels = arrays.get("y", arrays.get("labels"))
+    if x is not None:
+        return len(x), f"x has {len(x)} rows"
+    if labels is not None and labels.ndim:
+        return len(labels), f"there are {len(labels)} labels"
+    if "edge_index" not in arrays:
+        _, _, _, (num_nodes, _) = read_csr(arrays, "adj", "edges", "edge_index")
+        return num_nodes, f"adj_shape begins with {num_nodes}"
+    if "num_nodes" in arrays:
+        count = arrays["num_nodes"]
+        if count.size != 1 or count.dtype.kind not in "iu" or count.item() < 1:
+            raise GraphFileError(f"num_nodes must be one positive whole number, got {count}")
+        return count.item(), f"num_nodes is {count.item()}"
+    ids = arrays["edge_index"]
+    largest = int(ids.max()) if ids.size and ids.dtype.kind in "iu" else 0
+    if largest > MOST_NODES_PER_END * ids.size:
+        raise GraphFileError(
+            f"edge_index names node {largest}, but there are {ids.size // 2} edges; number nodes "
+            "from 0 without large gaps, or tell how many there are as num_nodes"
+        )
+    return max(largest, 0) + 1, "there are no negative ones"
 
 
 def _features(arrays: Arrays) -> Tensor:
@@ -101,8 +135,6 @@ def _features(arrays: Arrays) -> Tensor:
 
 def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
     key = "y" if "y" in arrays else "labels"
-    if key not in arrays:
-        raise GraphFileError(f"no labels: neither y nor labels is in the file{found(arrays)}")
     y = arrays[key]
     if y.dtype.kind not in "iu":
         raise GraphFileError(
@@ -112,7 +144,7 @@ def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
         )
     if y.shape != (num_nodes,):
         raise GraphFileError(
-            f"{key} must be [{num_nodes}], one label per row of x, got {list(y.shape)}"
+            f"{key} must be [{num_nodes}], one label per node, got {list(y.shape)}"
         )
     bad = np.flatnonzero((y < -1) | (y >= num_nodes))
     if len(bad):
@@ -131,7 +163,7 @@ def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
     return torch.from_numpy(y.astype(np.int64))
 
 
-def _edges(arrays: Arrays, num_nodes: int) -> Tensor:
+def _edges(arrays: Arrays, num_nodes: int, told_by: str) -> Tensor:
     if "edge_index" in arrays:
         edge_index = arrays["edge_index"]
         if edge_index.ndim != 2 or len(edge_index) != 2:
@@ -145,8 +177,7 @@ def _edges(arrays: Arrays, num_nodes: int) -> Tensor:
         indptr, indices, values, shape = read_csr(arrays, "adj", "edges", "edge_index")
         if shape != (num_nodes, num_nodes):
             raise GraphFileError(
-                f"adj_shape must be [{num_nodes}, {num_nodes}], as x has {num_nodes} rows, "
-                f"got {list(shape)}"
+                f"adj_shape must be [{num_nodes}, {num_nodes}], as {told_by}, got {list(shape)}"
             )
         weighted = np.flatnonzero(values != 1)
         if len(weighted):
@@ -159,7 +190,7 @@ def _edges(arrays: Arrays, num_nodes: int) -> Tensor:
     if len(bad):
         row, edge = bad[0]
         raise GraphFileError(
-            f"edge {edge} names node {edge_index[row, edge]}, but x has {num_nodes} rows: "
+            f"edge {edge} names node {edge_index[row, edge]}, but {told_by}: "
             f"ids go from 0 to {num_nodes - 1}"
         )
     return torch.from_numpy(edge_index.astype(np.int64))

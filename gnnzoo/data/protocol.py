@@ -1,6 +1,6 @@
 """Protocols: how a data set is split, and what training may see of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +38,15 @@ class NodeTask:
     metric: str
     transforms: tuple[BaseTransform, ...] = ()
 
+    @property
+    def test(self) -> Tensor:
+        """What only the test score may be computed from: the test labels."""
+        return self.test_labels
+
+    def without_test(self) -> "NodeTask":
+        """The same task without the labels of the test nodes."""
+        return replace(self, test_labels=self.test_labels.new_empty(0))
+
 
 @dataclass(frozen=True)
 class NamedSplit:
@@ -58,6 +67,7 @@ class NamedSplit:
 
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
+        _refuse_missing_fields(dataset)
         if self.masks not in dataset.masks:
             known = f"its splits: {', '.join(dataset.masks)}" if dataset.masks else "it has none"
             raise ValueError(
@@ -106,6 +116,7 @@ class RandomPerClass:
 
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
+        _refuse_missing_fields(dataset)
         number = _split_number(self.split, seed)
         masks = random_per_class(
             dataset.data.y,
@@ -140,6 +151,7 @@ class RandomShares:
 
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
+        _refuse_missing_fields(dataset)
         number = _split_number(self.split, seed)
         masks = random_shares(
             dataset.data.y, dataset.num_classes, self.train, self.val, seed=number
@@ -155,6 +167,15 @@ def _split_number(split: str | int, seed: int) -> int:
     if isinstance(split, int) and not isinstance(split, bool) and split >= 0:
         return split
     raise ValueError(f"split must be fixed, by_seed or a number from 0, got {split!r}")
+
+
+def _refuse_missing_fields(dataset: GraphDataset) -> None:
+    for key, what in (("y", "labels"), ("x", "features")):
+        if getattr(dataset.data, key) is None:
+            raise ValueError(
+                f"{dataset.name} has no node {what} ({key}), which classifying nodes needs; heads "
+                "that predict links, such as head=dot, do without"
+            )
 
 
 def _node_task(dataset: GraphDataset, masks: Masks, number: int, metric: str) -> NodeTask:

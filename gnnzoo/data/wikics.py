@@ -3,7 +3,6 @@
 import warnings
 
 from torch import Tensor
-from torch_geometric.datasets import WikiCS
 
 from gnnzoo.data.card import load_card
 from gnnzoo.data.dataset import GraphDataset, Masks, published
@@ -29,7 +28,7 @@ def wikics(check_sizes: bool = True) -> GraphDataset:
     folder = ensure_raw(card)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of slow conversions
-        raw = parse_raw(WikiCS, folder, is_undirected=True)
+        raw = parse_raw("WikiCS", folder, is_undirected=True)
 
     def masks(val: Tensor) -> Masks:
         return raw.train_mask, val, raw.test_mask.view(-1, 1).expand_as(val)

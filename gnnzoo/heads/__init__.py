@@ -1,5 +1,6 @@
 """Task heads: embeddings to predictions, loss and metrics."""
 
+from gnnzoo.heads.link import LinkHead
 from gnnzoo.heads.node import NodeHead
 
-__all__ = ["NodeHead"]
+__all__ = ["LinkHead", "NodeHead"]

@@ -1,41 +1,54 @@
-"""Metrics by name; all are shares in [0, 1] and higher is better."""
+"""Metrics by name; all are shares in [0, 1] and higher is better.
+
+torchmetrics is imported by the metrics that need it: loading it takes longer than many a run.
+"""
 
 from collections.abc import Callable
 
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_average_precision,
-    multiclass_accuracy,
-    multiclass_f1_score,
-)
 
 Metric = Callable[[Tensor, Tensor, int], Tensor]
 
 
-def _multiclass(function: Callable[..., Tensor], average: str) -> Metric:
-    def score(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-        return function(
-            logits, labels, num_classes=num_classes, average=average, validate_args=False
-        )
-
-    return score
+def accuracy(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Share of the rows whose highest logit is that of the label."""
+    return (logits.argmax(dim=-1) == labels).float().mean()
 
 
-def _binary(function: Callable[..., Tensor]) -> Metric:
-    def score(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-        if num_classes != 2:
-            raise ValueError(f"this metric needs two classes, the data set has {num_classes}")
-        return function(logits.softmax(dim=-1)[:, 1], labels, validate_args=False)
+def f1_macro(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Unweighted mean of the classes' F1 scores."""
+    from torchmetrics.functional.classification import multiclass_f1_score
 
-    return score
+    return multiclass_f1_score(
+        logits, labels, num_classes=num_classes, average="macro", validate_args=False
+    )
+
+
+def roc_auc(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Area under the ROC curve, two classes only."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    return binary_auroc(_second_class(logits, num_classes), labels, validate_args=False)
+
+
+def average_precision(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Area under the precision-recall curve by steps, two classes only."""
+    from torchmetrics.functional.classification import binary_average_precision
+
+    return binary_average_precision(_second_class(logits, num_classes), labels, validate_args=False)
+
+
+def _second_class(logits: Tensor, num_classes: int) -> Tensor:
+    if num_classes != 2:
+        raise ValueError(f"this metric needs two classes, the data set has {num_classes}")
+    return logits.softmax(dim=-1)[:, 1]
 
 
 NODE_METRICS: dict[str, Metric] = {
-    "accuracy": _multiclass(multiclass_accuracy, "micro"),
-    "f1_macro": _multiclass(multiclass_f1_score, "macro"),
-    "roc_auc": _binary(binary_auroc),
-    "average_precision": _binary(binary_average_precision),
+    "accuracy": accuracy,
+    "f1_macro": f1_macro,
+    "roc_auc": roc_auc,
+    "average_precision": average_precision,
 }
 
 

@@ -14,6 +14,9 @@ from gnnzoo.models.inputs import inputs
 from gnnzoo.models.layerwise import encode_layerwise
 from gnnzoo.models.linkx import LINKX
 from gnnzoo.models.mlp import MLP
+from gnnzoo.models.ncn_mpnn import NCNMPNN
+from gnnzoo.models.no_encoder import NoEncoder
+from gnnzoo.models.node_embedding import NodeEmbedding
 from gnnzoo.models.nsd import NSD
 from gnnzoo.models.sage import SAGE
 from gnnzoo.models.sgc import SGC
@@ -27,6 +30,7 @@ __all__ = [
     "GIN",
     "LINKX",
     "MLP",
+    "NCNMPNN",
     "NSD",
     "SAGE",
     "SGC",
@@ -35,6 +39,8 @@ __all__ = [
     "ContinuousNSD",
     "ConvNet",
     "GatedGCN",
+    "NoEncoder",
+    "NodeEmbedding",
     "encode_layerwise",
     "inputs",
 ]

@@ -23,7 +23,8 @@ def inputs(encoder: nn.Module, data: Any) -> dict[str, Any]:
     """Keyword arguments for ``encoder(**inputs(encoder, data))``.
 
     Args:
-        encoder: Any module; a compiled one is looked through.
+        encoder: Any module; a compiled one is looked through, and ``reads_as`` names the module
+            whose signature counts.
         data: PyG ``Data`` or ``Batch``, or anything with the fields as attributes.
 
     Returns:
@@ -34,6 +35,7 @@ def inputs(encoder: nn.Module, data: Any) -> dict[str, Any]:
             makes it), or the features are sparse and the encoder reads dense ones only.
     """
     module = getattr(encoder, "_orig_mod", encoder)
+    module = getattr(module, "reads_as", module)
     fields = {}
     for name, required in _signature(type(module).forward):
         value = getattr(data, name, None)

@@ -2,6 +2,7 @@
 
 from gnnzoo.ops import backends
 from gnnzoo.ops.attention import attend
+from gnnzoo.ops.bags import Bags, pool_bags, sample_bags
 from gnnzoo.ops.block import Block
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
@@ -10,6 +11,7 @@ from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
 from gnnzoo.ops.local_pca import local_pca_maps
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
+from gnnzoo.ops.overlap import Overlap, neighbor_overlap
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from gnnzoo.ops.sheaf import SheafLaplacian, sheaf_laplacian
@@ -17,12 +19,15 @@ from gnnzoo.ops.sheaf_flat import FlatLaplacian
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
+from gnnzoo.ops.subgraph import drop_links, keep_entries
 
 __all__ = [
     "CSR",
+    "Bags",
     "Block",
     "FlatLaplacian",
     "Graph",
+    "Overlap",
     "SheafGraph",
     "SheafLaplacian",
     "SparseFeatures",
@@ -31,12 +36,17 @@ __all__ = [
     "as_sheaf_graph",
     "attend",
     "backends",
+    "drop_links",
     "gated_hops",
     "inverse_root",
+    "keep_entries",
     "local_pca_maps",
+    "neighbor_overlap",
     "num_parameters",
     "orthogonal_maps",
+    "pool_bags",
     "pseudo_inverse_root",
+    "sample_bags",
     "sample_rows",
     "segment_max",
     "segment_mean",

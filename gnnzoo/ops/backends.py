@@ -17,8 +17,10 @@ PREFERENCE: dict[str, tuple[str, ...]] = {
     "edge_dot": ("csr", "torch"),
     "segment": ("scatter", "torch"),
     "sample": ("pyg_lib", "torch"),
+    "sheaf": ("triton", "csr", "torch"),
+    "overlap": ("scipy", "torch", "dense"),
 }
-NAMES = ("csr", "scatter", "pyg_lib", "torch")
+NAMES = ("csr", "scatter", "pyg_lib", "triton", "scipy", "torch", "dense")
 
 _forced: str | None = None
 
@@ -40,13 +42,28 @@ def has_pyg_lib() -> bool:
     return torch_geometric.typing.WITH_PYG_LIB
 
 
+@cache
+def has_scipy() -> bool:
+    """Whether SciPy is installed."""
+    return find_spec("scipy") is not None
+
+
+@cache
+def has_triton() -> bool:
+    """Whether Triton is installed; it comes with torch's CUDA builds."""
+    return find_spec("triton") is not None
+
+
 _WORKS: dict[str, Callable[[str], bool]] = {
     "csr": lambda device: (
         device == "cuda" or (device == "cpu" and torch.backends.mkl.is_available())
     ),
     "scatter": lambda device: device in ("cpu", "cuda") and has_scatter(),
     "pyg_lib": lambda device: device == "cpu" and has_pyg_lib(),
+    "triton": lambda device: device == "cuda" and has_triton(),
+    "scipy": lambda device: device == "cpu" and has_scipy(),
     "torch": lambda device: True,
+    "dense": lambda device: True,
 }
 
 
@@ -78,6 +95,10 @@ def use(name: str) -> Iterator[None]:
         raise ValueError(
             "back-end 'pyg_lib' needs pyg-lib; see https://github.com/pyg-team/pyg-lib"
         )
+    if name == "scipy" and not has_scipy():
+        raise ValueError("back-end 'scipy' needs SciPy: pip install scipy")
+    if name == "triton" and not has_triton():
+        raise ValueError("back-end 'triton' needs Triton, which comes with torch's CUDA builds")
     before, _forced = _forced, name
     try:
         yield

@@ -1,8 +1,5 @@
 """What a sheaf Laplacian does to features, in blocks: fused on CUDA, through CSR, portable."""
 
-from functools import cache
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor
 
@@ -13,12 +10,6 @@ from gnnzoo.ops.spmm import edge_dot, multiply
 FEW_NODES = 4096  # up to here a batched product beats one along a pattern
 MAX_FUSED_STALKS = 8  # more would not fit the registers of a fused program
 CHUNK_ELEMENTS = 1 << 20  # floats per gathered block of the portable back-end
-
-
-@cache
-def has_triton() -> bool:
-    """Whether Triton is installed; it comes with torch's CUDA builds."""
-    return find_spec("triton") is not None
 
 
 class SheafBlocks:
@@ -45,10 +36,9 @@ class SheafBlocks:
     ) -> None:
         self.pattern, self.num_stalks = pattern, num_stalks
         self.stalk_dim, self.full, self.symmetric = stalk_dim, full, symmetric
-        device = pattern.ends.device
-        self.by_csr = backends.choose("sheaf", device) == "csr"
-        fits = num_stalks <= MAX_FUSED_STALKS and device.type == "cuda" and has_triton()
-        self.fused = self.by_csr and fits
+        name = backends.choose("sheaf", pattern.ends.device)
+        self.by_csr = name != "torch"
+        self.fused = name == "triton" and num_stalks <= MAX_FUSED_STALKS
 
     def apply(
         self, x: Tensor, off: Tensor, degree: Tensor, scale: Tensor | None

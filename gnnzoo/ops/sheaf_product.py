@@ -16,12 +16,9 @@ half times as long with blocks of three, and fixed stalk dimensions would fill t
 import torch
 from torch import Tensor
 
-from gnnzoo.ops import backends
 from gnnzoo.ops.operator import Operator, refuse_double_backward
 from gnnzoo.ops.sheaf_blocks import SheafBlocks
 from gnnzoo.ops.sheaf_pattern import SheafPattern
-
-backends.PREFERENCE.setdefault("sheaf", ("csr", "torch"))
 
 
 def sheaf_product(

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _CSV_COLUMNS = [
     "method", "column", "metric", "reported_mean", "reported_std", "reported_runs",
-    "reported_status", "reported_source", "mean", "std", "runs", "value_is_stale", "num_stale",
-    "num_failed", "num_missing", "verdict", "difference", "standard_errors", "seconds_per_run",
+    "reported_status", "reported_protocol", "reported_source", "mean", "std", "runs",
+    "value_is_stale", "num_stale", "num_failed", "num_missing", "verdict", "difference",
+    "standard_errors", "seconds_per_run",
 ]  # fmt: skip
 _SHOWN_VERSIONS = ("gnnzoo", "python", "torch", "torch-geometric")
 
@@ -84,6 +85,7 @@ def to_csv(table: Table, summaries: list[Summary]) -> str:
             line |= {"reported_mean": reported.mean, "reported_std": reported.std}
             line |= {"reported_runs": reported.runs, "reported_source": reported.source}
             line |= {"reported_status": "verified" if reported.verified else "memory"}
+            line |= {"reported_protocol": "same" if reported.same_protocol else "other"}
         line |= {"mean": summary.mean, "std": summary.std, "runs": summary.n}
         line |= {"value_is_stale": int(summary.is_stale), "num_stale": len(summary.stale)}
         line |= {"num_failed": len(summary.failed), "num_missing": len(summary.missing)}
@@ -192,6 +194,9 @@ def _footer(table: Table, summaries: list[Summary]) -> list[tuple[str, str]]:
             "state; unverified marks a reported value quoted from memory. Differences are ours "
             f"minus reported{', in points' if table.unit == 'percent' else ''}.",
         ))  # fmt: skip
+    if not all(cell.same_protocol for row in table.rows for cell in row.reported.values()):
+        text = "such values were measured in another way; ours are not held against them."
+        lines.append(("Other protocol", text))
     lines += [(f"[{i}]", text) for i, text in enumerate(wording.sources(table), start=1)]
     lines += [
         (f"Note {i}", f"{row} on {_titles(table)[column]}: {text}")

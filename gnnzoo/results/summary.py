@@ -31,6 +31,7 @@ class Summary:
         failed: Seeds whose run ended without a score.
         missing: Seeds never run, or not to the end.
         num_rechecked: How many of the fresh runs are of older code that gave the same scores.
+        metric: Which score is the value; None for the one that a run was selected on.
     """
 
     cell: Cell
@@ -39,6 +40,13 @@ class Summary:
     failed: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     num_rechecked: int = 0
+    metric: str | None = None
+
+    def score(self, record: Record) -> float:
+        """The test score that the cell shows, at its own best epoch."""
+        if self.metric in (None, record["metric"]):
+            return record["test"]
+        return record["metrics"][self.metric]["test"]
 
     @property
     def is_stale(self) -> bool:
@@ -58,12 +66,12 @@ class Summary:
     @property
     def mean(self) -> float | None:
         """Mean test score."""
-        return mean_and_std([record["test"] for record in self.used])[0]
+        return mean_and_std([self.score(record) for record in self.used])[0]
 
     @property
     def std(self) -> float | None:
         """Sample standard deviation (n - 1) of the test scores."""
-        return mean_and_std([record["test"] for record in self.used])[1]
+        return mean_and_std([self.score(record) for record in self.used])[1]
 
     @property
     def seconds(self) -> float | None:
@@ -72,8 +80,8 @@ class Summary:
         return statistics.median(known) if known else None
 
     def verdict(self, reported: Reported | None) -> Verdict | None:
-        """Agreement with a reported value; none without one, without runs, or with stale runs."""
-        if reported is None or self.mean is None or self.is_stale:
+        """Agreement with a reported value of the same protocol; none without runs that count."""
+        if reported is None or self.mean is None or self.is_stale or not reported.same_protocol:
             return None
         return verdict(self.mean, self.std, self.n, (reported.mean, reported.std, reported.runs))
 
@@ -134,12 +142,12 @@ def collect(table: Table, identify: Identify, records: Iterable[Record]) -> list
         summarise(cell, identify(cell.overrides), records, rechecks) for cell in table.cells()
     ]
     for summary in summaries:
-        metric = table.column(summary.cell.column).metric
+        metric = summary.metric = table.column(summary.cell.column).metric
         for record in summary.used:
-            if record["metric"] != metric:
+            if metric not in (record["metric"], *record["metrics"]):
                 raise ValueError(
                     f"table {table.name} shows {metric}, but its runs of {summary.cell.row} "
-                    f"on {summary.cell.column} are scored by {record['metric']}"
+                    f"on {summary.cell.column} are scored by {', '.join(record['metrics'])}"
                 )
     return summaries
 
@@ -164,7 +172,7 @@ def compare(table: Table, summaries: list[Summary]) -> dict[tuple[str, str, str]
     """
     scores = {
         (summary.cell.row, summary.cell.column): {
-            (seed, record["split"]["sha256"]): record["test"]
+            (seed, record["split"]["sha256"]): summary.score(record)
             for seed, record in summary.fresh.items()
         }
         for summary in summaries

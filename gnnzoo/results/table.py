@@ -14,6 +14,8 @@ class Reported:
         runs: Number of runs behind it, ``None`` if not published.
         source: Where it stands.
         verified: Whether it was read there; otherwise it is quoted from memory and marked so.
+        same_protocol: Whether it was measured as the table says; otherwise it is marked so, and
+            ours is not held against it.
     """
 
     mean: float
@@ -21,6 +23,7 @@ class Reported:
     runs: int | None
     source: str
     verified: bool
+    same_protocol: bool = True
 
 
 @dataclass(frozen=True)

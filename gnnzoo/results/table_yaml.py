@@ -138,7 +138,7 @@ def _row(raw: Any, columns: Collection[str], unit: str) -> Row:
 
 
 def _reported(where: str, raw: Any, unit: str) -> Reported:
-    _check_keys(where, raw, ("mean", "std", "runs", "source", "status"), ())
+    _check_keys(where, raw, ("mean", "std", "runs", "source", "status"), ("protocol",))
     mean, std, runs = raw["mean"], raw["std"], raw["runs"]
     for key, value in (("mean", mean), ("std", std)):
         known = isinstance(value, int | float) and not isinstance(value, bool)
@@ -158,7 +158,9 @@ def _reported(where: str, raw: Any, unit: str) -> Reported:
     if not isinstance(raw["source"], str) or not raw["source"].strip():
         raise ValueError(f"source in the {where} is empty; say where the number stands")
     status = _one_of(f"status in the {where}", raw["status"], ("verified", "memory"))
-    return Reported(mean, std, runs, " ".join(raw["source"].split()), status == "verified")
+    protocol = _one_of(f"protocol in the {where}", raw.get("protocol", "same"), ("same", "other"))
+    source = " ".join(raw["source"].split())
+    return Reported(mean, std, runs, source, status == "verified", protocol == "same")
 
 
 def _seeds(raw: Any) -> tuple[int, ...]:

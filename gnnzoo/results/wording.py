@@ -16,8 +16,9 @@ def reported_text(table: Table, reported: Reported | None, sources: list[str]) -
         return ""
     mark = sources.index(reported.source) + 1
     spread = "" if reported.std is None else f" ± {_as_published(table, reported.std)}"
-    unverified = "" if reported.verified else ", unverified"
-    return f"{_as_published(table, reported.mean)}{spread} [{mark}{unverified}]"
+    marks = "" if reported.verified else ", unverified"
+    marks += "" if reported.same_protocol else ", other protocol"
+    return f"{_as_published(table, reported.mean)}{spread} [{mark}{marks}]"
 
 
 def ours_text(table: Table, summary: Summary) -> str:
@@ -39,7 +40,9 @@ def verdict_text(table: Table, summary: Summary, reported: Reported | None) -> s
     """Whether the reproduction holds, and by how much it differs."""
     found: Verdict | None = summary.verdict(reported)
     if found is None or reported is None:
-        return "stale" if summary.is_stale and reported else ""
+        if reported is None or summary.mean is None:
+            return ""
+        return "stale" if summary.is_stale else "not compared"
     text = f"{found.word}, {_signed(table, found.difference)}"
     if found.errors is not None and math.isfinite(found.errors):
         text += f" ({'≥ ' if found.at_least else ''}{found.errors:.1f} s.e.)"

@@ -2,5 +2,6 @@
 
 from gnnzoo.train.backprop import Backprop
 from gnnzoo.train.stopping import Patience, TrailingMean
+from gnnzoo.train.untrained import Untrained
 
-__all__ = ["Backprop", "Patience", "TrailingMean"]
+__all__ = ["Backprop", "Patience", "TrailingMean", "Untrained"]

@@ -56,6 +56,8 @@ class Backprop:
         scheduler: Called with the optimiser, returns a torch scheduler; stepped once per epoch
             (``ReduceLROnPlateau`` with the validation loss).
         clip_norm: Largest norm of the whole gradient; None does not clip.
+        eval_every: Epochs from one validation to the next; the last epoch has one in any case.
+            Stopping rules count validations.
         precision: ``"fp32"`` or ``"bf16"`` (autocast).
         compile: Compile the encoder with ``torch.compile``.
     """
@@ -73,9 +75,12 @@ class Backprop:
         clip_norm: float | None = None,
         precision: str = "fp32",
         compile: bool = False,
+        eval_every: int = 1,
     ) -> None:
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs must be a whole number from 1, got {epochs!r}")
+        if not isinstance(eval_every, int) or eval_every < 1:
+            raise ValueError(f"eval_every must be a whole number from 1, got {eval_every!r}")
         for name, value in (("lr", lr), ("weight_decay", weight_decay), ("clip_norm", clip_norm)):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and value >= 0) and not (name == "clip_norm" and value is None):
@@ -93,6 +98,7 @@ class Backprop:
         self.clip_norm = clip_norm
         self.precision = precision
         self.compile = compile
+        self.eval_every = eval_every
 
     def fit(
         self,
@@ -122,10 +128,12 @@ class Backprop:
         reporter.start(label, self.epochs, first_epoch)
         try:
             for epoch in range(first_epoch, self.epochs):
-                loss, scores = loop.epoch(epoch)
-                reporter.update(epoch, loss, metric, scores[metric])
-                if loop.should_stop(epoch, scores["loss"], scores[metric]):
-                    break
+                loss = loop.train(epoch)
+                if (epoch + 1) % self.eval_every == 0 or epoch + 1 == self.epochs:
+                    scores = loop.validate(epoch)
+                    reporter.update(epoch, loss, metric, scores[metric])
+                    if loop.should_stop(epoch, scores["loss"], scores[metric]):
+                        break
                 if checkpoint is not None and epoch + 1 < self.epochs:
                     loop.checkpoint(checkpoint, epoch)
         finally:
@@ -157,24 +165,27 @@ class _Loop:
         if recipe.compile:
             encoder.compile()
 
-    def epoch(self, epoch: int) -> tuple[float, dict[str, float]]:
-        """Train one epoch and score it; returns the training loss and the validation scores."""
+    def train(self, epoch: int) -> float:
+        """Train one epoch; returns its mean loss."""
         began = time.perf_counter()
         self.model.train()
         losses = [self._step(batch) for batch in self.head.batches("train")]
         loss = torch.stack(losses).mean().item()
         self.fit.seconds.append(time.perf_counter() - began)
         self._check_finite("training", loss, epoch)
+        self.fit.curve.append({"epoch": epoch + 1, "loss": loss})
+        return loss
+
+    def validate(self, epoch: int) -> dict[str, float]:
+        """Score the epoch just trained; returns the validation scores."""
         with self.recipe.autocast(self.device):
             scores = self.head.evaluate(self.encoder, ("train", "val"))
         self._check_finite("validation", scores["val"]["loss"], epoch)
         self.fit.selection.update(epoch, scores["val"], self.model)
         self._schedule(scores["val"]["loss"])
-        row = {"epoch": epoch + 1, "loss": loss}
         for split, values in scores.items():
-            row |= {f"{split}_{name}": value for name, value in values.items()}
-        self.fit.curve.append(row)
-        return loss, scores["val"]
+            self.fit.curve[-1] |= {f"{split}_{name}": value for name, value in values.items()}
+        return scores["val"]
 
     def _check_finite(self, kind: str, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):

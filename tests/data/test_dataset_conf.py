@@ -9,10 +9,19 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from gnnzoo.data import GraphDataset, MissingDataError
+from gnnzoo.data import (
+    GraphDataset,
+    MissingDataError,
+    NamedLinks,
+    PyGRandomLinks,
+    RandomLinks,
+)
 from gnnzoo.paths import conf_root
 
 DATASETS = sorted(path.stem for path in (conf_root() / "dataset").glob("*.yaml"))
+LINK_DATASETS = [name for name in DATASETS if name.startswith("ogbl_")]
+NODE_DATASETS = [name for name in DATASETS if name not in LINK_DATASETS]
+LINK_HEADS = ["dot", "inner_mlp", "ncn", "ncnc", "heuristic"]
 PROTOCOLS = sorted(
     str(path.relative_to(conf_root() / "protocol").with_suffix(""))
     for path in (conf_root() / "protocol").rglob("*.yaml")
@@ -24,12 +33,16 @@ def settings(tmp_path: Path):
     """Compose as the program does: the protocol follows the data set and the head."""
     (tmp_path / "conf/head").mkdir(parents=True)
     (tmp_path / "conf/head/node.yaml").write_text("{}\n")
+    for head in LINK_HEADS:
+        (tmp_path / f"conf/head/{head}.yaml").write_text(
+            "defaults:\n  - override /protocol@_global_.protocol: planetoid_links\n"
+        )
     (tmp_path / "conf/main.yaml").write_text(
         "defaults:\n"
         "  - _self_\n"
+        "  - protocol: ${dataset}/${head}\n"
         "  - head: node\n"
         "  - dataset: digits\n"
-        "  - protocol: ${dataset}/${head}\n"
         "hydra:\n"
         f"  searchpath: ['file://{conf_root()}']\n"
     )
@@ -46,17 +59,53 @@ def build(node: dict[str, Any]) -> Any:
     return getattr(import_module(module), name)(**node)
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_every_data_set_has_a_default_node_protocol(name, settings):
+@pytest.mark.parametrize("name", NODE_DATASETS)
+def test_every_data_set_with_labels_has_a_default_node_protocol(name, settings):
     composed = settings(f"dataset={name}")
     assert callable(build(composed["protocol"]))
+
+
+LINK_METRICS = {
+    "ogbl_collab/link": "hits@50",
+    "ogbl_ppa/link": "hits@100",
+    "ogbl_ddi/link": "hits@20",
+    "ogbl_citation2/link": "mrr",
+    "planetoid_links": "hits@100",
+    "random_link_split": "hits@100",
+    "official_links": "hits@50",
+    "heart": "mrr",
+}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_builds(name, settings):
     protocol = build(settings(f"protocol={name}")["protocol"])
     binary = name in ("minesweeper/node", "tolokers/node", "questions/node")
-    assert protocol.metric == ("roc_auc" if binary else "accuracy")
+    assert protocol.metric == LINK_METRICS.get(name, "roc_auc" if binary else "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [(name, "ncn") for name in NODE_DATASETS] + [("cora", head) for head in LINK_HEADS],
+)
+def test_heads_for_links_take_the_planetoid_protocol(name, head, settings):
+    assert build(settings(f"dataset={name}", f"head={head}")["protocol"]) == RandomLinks()
+
+
+@pytest.mark.parametrize("name", LINK_DATASETS)
+@pytest.mark.parametrize("overrides", [[], ["head=ncn"]], ids=str)
+def test_link_sets_bring_their_own_protocol_and_a_head_for_links(name, overrides, settings):
+    protocol = build(settings(f"dataset={name}", *overrides)["protocol"])
+    assert protocol == NamedLinks(
+        "official", name == "ogbl_collab", metric=LINK_METRICS[f"{name}/link"]
+    )
+
+
+def test_a_protocol_of_links_can_be_asked_for(settings):
+    asked = settings("dataset=ogbl_ddi", "protocol=planetoid_links", "protocol.val=0.05")
+    assert asked["protocol"]["val"] == 0.05
+    asked = settings("dataset=cora", "head=ncn", "protocol=random_link_split")
+    assert build(asked["protocol"]) == PyGRandomLinks()
 
 
 @pytest.mark.parametrize("name", DATASETS)

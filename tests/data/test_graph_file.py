@@ -8,7 +8,14 @@ import pytest
 import scipy.sparse
 import torch
 
-from gnnzoo.data import GraphFileError, MissingDataError, NamedSplit, RandomPerClass, graph_file
+from gnnzoo.data import (
+    GraphFileError,
+    MissingDataError,
+    NamedSplit,
+    RandomLinks,
+    RandomPerClass,
+    graph_file,
+)
 
 NODES = 6
 
@@ -112,6 +119,33 @@ def test_other_keys_are_not_read(write):
     assert graph_file(write({**content(), "names": names})).num_classes == 2
 
 
+@pytest.mark.parametrize("others", [["x"], ["y"], [], ["x", "y"]], ids=str)
+def test_edges_are_enough_to_predict_links(write, others):
+    arrays = {key: value for key, value in content().items() if key in ["edge_index", *others]}
+    dataset = graph_file(write(arrays))
+    assert dataset.data.num_nodes == NODES
+    assert dataset.num_classes == (2 if "y" in others else 0)
+    assert (dataset.data.x is None, dataset.data.y is None) == (
+        "x" not in others,
+        "y" not in others,
+    )
+    task = RandomLinks(val=0.2, test=0.2)(dataset, seed=0)
+    assert ("x" in task.data) == ("x" in others)
+    assert task.data.num_nodes == NODES
+    assert task.train_links.size(1) == 3
+
+
+def test_nodes_without_edges_are_told_by_num_nodes_or_by_the_shape_of_a_matrix(write):
+    ring = np.array([[0, 1, 2], [1, 2, 0]])
+    assert graph_file(write({"edge_index": ring})).data.num_nodes == 3
+    told = graph_file(write({"edge_index": ring, "num_nodes": np.array(9)}))
+    assert told.data.num_nodes == 9
+    dense = np.zeros((7, 7))
+    dense[tuple(ring)] = 1
+    assert graph_file(write(csr("adj", dense))).data.num_nodes == 7
+    assert graph_file(write({"edge_index": ring[:, :0]})).data.num_nodes == 1
+
+
 def changed(key: str, change: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
     arrays = content()
     arrays[key] = change(arrays[key])
@@ -150,8 +184,29 @@ BAD = {
     "complex x": (changed("x", lambda a: a.astype(complex)), "real numbers, got complex128"),
     "flat x": (changed("x", lambda a: a[:, 0]), r"num_features\], .* got \[6\]"),
     "empty x": (changed("x", lambda a: a[:, :0]), r"got \[6, 0\]"),
-    "no x": (without("x"), "no node features: neither x nor attr_indptr"),
-    "no labels": (without("y"), "no labels: neither y nor labels"),
+    "no edges nor x": (without("x", "y", "edge_index"), "no edges: neither edge_index nor adj_in"),
+    "half an attr": (without("x", attr_data=np.ones(5)), "attr_shape missing; CSR needs"),
+    "id too large for y": (
+        {"edge_index": np.array([[0], [6]]), "y": content()["y"]},
+        "edge 0 names node 6, but there are 6 labels: ids go from 0 to 5",
+    ),
+    "id too large for num_nodes": (
+        {"edge_index": np.array([[0], [6]]), "num_nodes": np.array(6)},
+        "names node 6, but num_nodes is 6: ids go",
+    ),
+    "negative id alone": ({"edge_index": np.array([[0], [-1]])}, "edge 0 names node -1, but"),
+    "ids with gaps": (
+        {"edge_index": np.array([[0], [10**12]])},
+        r"names node 1000000000000, but there are 1 edges; .* num_nodes",
+    ),
+    "several num_nodes": (
+        {"edge_index": np.array([[0], [1]]), "num_nodes": np.array([2, 2])},
+        r"num_nodes must be one positive whole number, got \[2 2\]",
+    ),
+    "no num_nodes": (
+        {"edge_index": np.array([[0], [1]]), "num_nodes": np.array(0)},
+        "one positive whole number, got 0",
+    ),
     "float labels": (changed("y", lambda a: a / 2), r"class numbers from 0, got float64"),
     "short labels": (changed("y", lambda a: a[:-1]), r"y must be \[6\].* got \[5\]"),
     "one-hot labels": (changed("y", lambda a: np.eye(2, dtype=int)[a]), r"got \[6, 2\]"),

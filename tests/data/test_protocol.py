@@ -152,6 +152,15 @@ def test_impossible_protocols_say_what_is_wrong(protocol, message):
         protocol(toy(), seed=0)
 
 
+@pytest.mark.parametrize(("key", "what"), [("x", "features"), ("y", "labels")])
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=repr)
+def test_a_graph_without_labels_or_features_is_refused_in_one_sentence(protocol, key, what):
+    dataset = toy()
+    del dataset.data[key]
+    with pytest.raises(ValueError, match=rf"toy has no node {what} \({key}\), which classifying"):
+        protocol(dataset, seed=0)
+
+
 def test_masks_that_overlap_or_hold_nothing_are_refused():
     y = torch.tensor([0, 1, 0, -1])
     train, val, test = (torch.arange(4) == node for node in range(3))

@@ -131,7 +131,7 @@ def test_parsing_gives_what_the_class_of_pyg_gives(
 ):
     stand_in(name)
     folder = tmp_path / "mirror" / load_card(name).files["graph"].folder
-    parsed = parse_raw(dataset_class, folder, **settings)
+    parsed = parse_raw(dataset_class.__name__, folder, **settings)
     place = folder.parent.parent if "name" in settings else folder.parent
     with safe_globals():
         loaded = dataset_class(str(place), **settings)[0]

@@ -7,6 +7,7 @@ from torch_geometric.transforms import BaseTransform, NormalizeFeatures
 
 from gnnzoo.data import (
     CSRGraph,
+    DegreeFeatures,
     LocalPCAMaps,
     RowNormalizeFeatures,
     SmoothFeatures,
@@ -16,7 +17,7 @@ from gnnzoo.ops import Graph, SparseFeatures
 from tests.reference import dense
 
 TRANSFORMS = [CSRGraph(), RowNormalizeFeatures(), SparsifyFeatures(max_density=1.0)]
-TRANSFORMS += [SmoothFeatures(num_hops=2), LocalPCAMaps(dim=2)]
+TRANSFORMS += [SmoothFeatures(num_hops=2), LocalPCAMaps(dim=2), DegreeFeatures(3)]
 
 
 def toy() -> Data:
@@ -129,6 +130,28 @@ def test_mostly_zero_features_are_not_smoothed_and_nothing_old_is_left():
         SmoothFeatures(-1)
 
 
+def test_degree_features_are_the_logarithm_and_one_hot_up_to_a_cap():
+    data = Data(edge_index=torch.tensor([[0, 1, 2, 0, 1, 3], [3, 3, 3, 1, 1, 0]]), num_nodes=5)
+    x = DegreeFeatures(max_degree=2)(data).x
+    degrees = torch.tensor([1.0, 2.0, 0.0, 3.0, 0.0])
+    torch.testing.assert_close(x[:, 0], degrees.log1p())
+    assert x[:, 1:].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1], [1, 0, 0]]
+    assert x.dtype == torch.float32
+
+
+def test_degree_features_replace_others_and_need_no_edges():
+    once = DegreeFeatures(4)(toy())
+    twice = DegreeFeatures(4)(once)
+    assert torch.equal(once.x, twice.x)
+    assert once.x.shape == (4, 6)
+    empty = Data(edge_index=torch.empty(2, 0, dtype=torch.long), num_nodes=3)
+    assert DegreeFeatures(0)(empty).x.tolist() == [[0, 1]] * 3
+    sparse = DegreeFeatures(4)(SparsifyFeatures(max_density=1.0)(toy()))
+    assert torch.equal(sparse.x, once.x)
+    with pytest.raises(ValueError, match="max_degree must be at least 0, got -1"):
+        DegreeFeatures(-1)
+
+
 def test_an_impossible_density_is_refused():
     with pytest.raises(ValueError, match=r"max_density must be in \[0, 1\], got 10"):
         SparsifyFeatures(max_density=10)
@@ -137,4 +160,5 @@ def test_an_impossible_density_is_refused():
 def test_reprs_show_the_settings():
     assert repr(SparsifyFeatures(0.2)) == "SparsifyFeatures(max_density=0.2)"
     assert repr(SmoothFeatures(2)) == "SmoothFeatures(num_hops=2)"
+    assert repr(DegreeFeatures(8)) == "DegreeFeatures(max_degree=8)"
     assert repr(CSRGraph()) == "CSRGraph()"

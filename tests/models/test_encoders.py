@@ -17,6 +17,7 @@ from gnnzoo.models import (
     GIN,
     LINKX,
     MLP,
+    NCNMPNN,
     NSD,
     SAGE,
     SGC,
@@ -45,6 +46,7 @@ ENCODERS = {
     "nsd": lambda **s: NSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
     "nsd_connection": lambda **s: NSD(6, 8, 3, stalk_dim=2, maps="connection", **s),
     "cnsd": lambda **s: ContinuousNSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
+    "ncn_mpnn": lambda **s: NCNMPNN(6, 3, **s),
     "linkx": lambda **s: LINKX(6, 8, 3, num_nodes=9, **s),
 }
 CLASSES = {name: type(make()) for name, make in ENCODERS.items()}

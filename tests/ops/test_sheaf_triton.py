@@ -5,7 +5,8 @@ import torch
 from torch_geometric.utils import to_undirected
 
 from gnnzoo.ops import Graph, backends
-from gnnzoo.ops.sheaf_blocks import SheafBlocks, has_triton
+from gnnzoo.ops.backends import has_triton
+from gnnzoo.ops.sheaf_blocks import SheafBlocks
 from gnnzoo.ops.sheaf_graph import SheafGraph
 
 pytestmark = pytest.mark.skipif(not has_triton(), reason="Triton is not installed")

@@ -128,3 +128,19 @@ def test_a_block_is_placed_between_its_markers_and_again():
 def test_missing_or_repeated_markers_are_refused(text):
     with pytest.raises(ValueError, match="table:a"):
         update_between_markers(text, "a", "block")
+
+
+def test_values_of_another_protocol_are_marked_and_not_compared(table, summaries):
+    from dataclasses import replace
+
+    reported = table.row("MLP").reported["cora"]
+    other = replace(reported, same_protocol=False)
+    rows = [
+        replace(row, reported={"cora": other}) if row.name == "MLP" else row for row in table.rows
+    ]
+    changed = replace(table, rows=tuple(rows))
+    shown = to_markdown(changed, summaries)
+    assert "60.0 ± 0.5 [1, unverified, other protocol]" in shown
+    assert "| not compared |" in shown
+    line = next(csv.DictReader(io.StringIO(to_csv(changed, summaries))))
+    assert (line["reported_protocol"], line["verdict"]) == ("other", "")

@@ -107,8 +107,20 @@ def test_missing_lists_what_is_left_to_run(table, make_record):
 
 
 def test_another_metric_is_refused(table, make_record):
+    scores = {"mrr": {"val": 0.7, "test": 0.8, "epoch": 3, "mode": "max"}}
+    record = make_record("dataset=cora model=mlp", metric="mrr", metrics=scores)
     with pytest.raises(ValueError, match=r"shows accuracy, but its runs of MLP on cora .* by mrr"):
-        collect(table, identify, [make_record("dataset=cora model=mlp", metric="mrr")])
+        collect(table, identify, [record])
+
+
+def test_a_column_may_show_another_metric_of_the_same_runs(table, make_record):
+    scores = {
+        "mrr": {"val": 0.7, "test": 0.3, "epoch": 3, "mode": "max"},
+        "accuracy": {"val": 0.7, "test": 0.6, "epoch": 5, "mode": "max"},
+    }
+    record = make_record("dataset=cora model=mlp", test=0.3, metric="mrr", metrics=scores)
+    summary = collect(table, identify, [record])[0]
+    assert (summary.metric, summary.mean) == ("accuracy", 0.6)
 
 
 def test_runs_on_other_splits_are_not_paired(table, make_record):

@@ -213,3 +213,23 @@ def test_bf16_trains_with_parameters_in_fp32():
 def test_bad_settings_raise(settings, words):
     with pytest.raises(ValueError, match=words):
         fitted(Backprop(**settings))
+
+
+def test_validation_may_be_rarer_than_training():
+    _, every = fitted(Backprop(epochs=7))
+    _, rare = fitted(Backprop(epochs=7, eval_every=3))
+    assert [row["loss"] for row in rare.curve] == [row["loss"] for row in every.curve]
+    scored = [row["epoch"] for row in rare.curve if "val_loss" in row]
+    assert scored == [3, 6, 7]
+    assert rare.selection.best["accuracy"].epoch + 1 in scored
+
+
+def test_rules_count_validations():
+    _, fit = fitted(Backprop(epochs=60, lr=0.0, eval_every=5, stopping=Patience(patience=3)))
+    assert len(fit.curve) == 20
+
+
+@pytest.mark.parametrize("eval_every", [0, 1.5])
+def test_bad_eval_every_raises(eval_every):
+    with pytest.raises(ValueError, match="eval_every must be a whole number from 1"):
+        Backprop(eval_every=eval_every)

@@ -1,0 +1,218 @@
+"""Neural common neighbour with completion: neighbours of one node count as far as the other may
+be linked to them."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from gnnzoo.nn.checks import check_count
+from gnnzoo.nn.ncn_blocks import chance_block
+from gnnzoo.nn.ncn_predictor import NCNPredictor
+from gnnzoo.nn.pair_lists import select, side_by_side, unique_pairs
+from gnnzoo.nn.pair_predictors import pair_product
+from gnnzoo.ops import Bags, Graph, neighbor_overlap, pool_bags, sample_bags
+from gnnzoo.ops.spmm import compute_dtype
+
+
+@dataclass(frozen=True)
+class Level:
+    """What the model of one depth reads: embeddings, those to pool, edges."""
+
+    x: Tensor
+    pooled: Tensor
+    graph: Graph
+
+
+class NCNCPredictor(NCNPredictor):
+    r"""Neural common neighbour with completion (NCNC).
+
+    The overlap also holds what only one node of the pair (i, j) is linked to, weighted with the
+    probability that the other is too, as the model itself sees it:
+
+    .. math::
+        \sum_{N(i) \cap N(j)} x'_u + \sum_{N(i) \setminus N(j)} P_{ju} x'_u
+        + \sum_{N(j) \setminus N(i)} P_{iu} x'_u, \qquad
+        P_{ab} = \alpha\, \sigma(\text{scale}\,(z_{ab} - \text{offset}) + \ln pt)
+
+    :math:`z_{ab}` is the logit of the same model at a depth less, 0 being that of `NCNPredictor`,
+    without gradient. The links asked about are evaluated once for each unordered pair.
+
+    Paper: "Neural Common Neighbor with Completion for Link Prediction" (Wang, Yang and Zhang, ICLR
+    2024), eq. 12 and 13, https://arxiv.org/abs/2302.00890. NCNC2 is `depth` 2.
+    Differs from the published code unless `reference_compat` is set: the inner model reads x, not
+    x', so that it is the outer one at a depth less; it sees the edges that the outer one sees,
+    instead of dropping some once more; and a pair that is an edge does not ask about (i, i).
+
+    Args:
+        in_channels, dropout, edge_dropout, layer_norm, node_mlp, tail_act, two_layer, beta: As
+            those of `NCNPredictor`, whose trained weights can be loaded; only those of a learned
+            prior are then missing.
+        alpha: Weight of what is completed, 0 or more; `set_alpha` changes it, for schedules.
+        scale, offset: Of the logits, to calibrate them.
+        pt: Prior of a link, in (0, 1]: factor of the odds.
+        learn_pt: Whether the prior is learned instead, one for each target pair.
+        depth: How often completion is nested; 0 is NCN.
+        train_cap, eval_cap: Most nodes completed on each side of a pair, in training and else,
+            drawn with replacement and weighted to the same mean; -1 for all.
+        split_size: Most links asked about at a time, which bounds memory; -1 for all.
+        dedupe: Whether a link that is asked about more than once is evaluated once. Exact but for
+            what is drawn at random.
+        reference_compat: Whether completion is as in the published code, see above.
+
+    Shapes and errors are those of `NCNPredictor`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        dropout: float = 0.0,
+        edge_dropout: float = 0.0,
+        layer_norm: bool = False,
+        node_mlp: bool = False,
+        tail_act: bool = False,
+        two_layer: bool = False,
+        beta: float = 1.0,
+        alpha: float = 1.0,
+        scale: float = 5.0,
+        offset: float = 3.0,
+        pt: float = 0.5,
+        learn_pt: bool = False,
+        depth: int = 1,
+        train_cap: int = -1,
+        eval_cap: int = -1,
+        split_size: int = -1,
+        dedupe: bool = True,
+        reference_compat: bool = False,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            "ncn",
+            dropout,
+            edge_dropout,
+            layer_norm,
+            node_mlp,
+            tail_act,
+            two_layer,
+            beta,
+        )
+        check_count("depth", depth, 0)
+        if not 0 < pt <= 1:
+            raise ValueError(f"pt must be in (0, 1], got {pt}")
+        most = {"train_cap": train_cap, "eval_cap": eval_cap, "split_size": split_size}
+        for name, value in most.items():
+            if value != -1:
+                check_count(f"{name}, if not -1 for all,", value, 1)
+        self.scale, self.offset, self.pt, self.depth = scale, offset, pt, depth
+        self.train_cap, self.eval_cap, self.split_size = train_cap, eval_cap, split_size
+        self.dedupe = dedupe
+        self.reference_compat = reference_compat
+        self.register_buffer("alpha", torch.tensor(1.0))
+        self.set_alpha(alpha)
+        self.chance_mlp = chance_block(in_channels) if learn_pt else None
+
+    def set_alpha(self, alpha: float) -> None:
+        """Change the weight of what is completed; saved with the weights."""
+        if not (alpha >= 0 and math.isfinite(alpha)):
+            raise ValueError(f"alpha must be at least 0, got {alpha}")
+        self.alpha.fill_(alpha)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        state_dict.setdefault(f"{prefix}alpha", self.alpha)  # weights of NCN have none
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def forward(self, x: Tensor, graph: Graph, pairs: Tensor) -> Tensor:
+        if self.depth == 0:
+            return super().forward(x, graph, pairs)
+        pairs = self.checked(x, graph, pairs)
+        return self._scores(self._levels(x, graph), pairs)
+
+    def _levels(self, x: Tensor, graph: Graph) -> list[Level]:
+        """The outermost first; x' is made once for all that share it."""
+        levels = [Level(x, self._with_mlp(x), self.visible(graph))]
+        with torch.no_grad():
+            for _ in range(self.depth):
+                outer = levels[-1]
+                if self.reference_compat:
+                    x = outer.pooled
+                    levels.append(Level(x, self._with_mlp(x), self.visible(outer.graph)))
+                else:
+                    levels.append(outer)
+        return levels
+
+    def _with_mlp(self, x: Tensor) -> Tensor:
+        return x if self.node_mlp is None else x + self.node_mlp(x)
+
+    def _scores(self, levels: list[Level], pairs: Tensor) -> Tensor:
+        level, *inner = levels
+        if not inner:
+            common = neighbor_overlap(level.graph, pairs).common
+            pooled, counts = pool_bags(level.pooled, common), common.counts()
+        else:
+            pooled, counts = self._completed(level, inner, pairs)
+        return self.logits(level.x, pairs, self.of_overlap(pooled, counts))
+
+    def _completed(self, level: Level, inner: list[Level], pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled overlaps ``[num_pairs, in_channels]``, and how many nodes are in each."""
+        found = neighbor_overlap(level.graph, pairs, differences=True)
+        first, of_first = self._to_complete(found.first_only, pairs[1])
+        second, of_second = self._to_complete(found.second_only, pairs[0])
+        owners = first.owner(), second.owner()
+        queries = torch.stack(
+            [
+                torch.cat([pairs[1][owners[0]], pairs[0][owners[1]]]),
+                torch.cat([first.node, second.node]),
+            ]
+        )
+        log_prior: Tensor | float = math.log(self.pt)
+        if self.chance_mlp is not None:
+            prior = self.chance_mlp(pair_product(level.x, pairs)).squeeze(1)
+            prior = prior.to(compute_dtype(prior))
+            log_prior = logsigmoid(prior)[torch.cat(owners)]
+        chance = calibrated(
+            self._asked(inner, queries), self.scale, self.offset, log_prior, self.alpha
+        )
+        weight = torch.cat([of_first, of_second]) * chance
+        weight = torch.cat([weight.new_ones(found.common.num_items), weight])
+        bags = side_by_side([found.common, first, second])
+        pooled = pool_bags(level.pooled, bags, weight).view(3, pairs.size(1), self.in_channels)
+        return pooled.sum(0), bags.counts().view(3, pairs.size(1)).sum(0)
+
+    def _to_complete(self, bags: Bags, other: Tensor) -> tuple[Bags, Tensor]:
+        """Nodes to ask about beside the other node of each pair, and their weights."""
+        if not self.reference_compat:
+            owner = bags.owner()
+            bags = select(bags.num_bags, owner, bags.node, bags.node != other[owner])
+        return sample_bags(bags, self.train_cap if self.training else self.eval_cap)
+
+    @torch.no_grad()
+    def _asked(self, levels: list[Level], queries: Tensor) -> Tensor:
+        """Logits ``[num_queries]`` of the links that may be missing."""
+        if queries.size(1) == 0:
+            return levels[0].x.new_zeros(0)
+        place = None
+        if self.dedupe:
+            queries, place = unique_pairs(queries, levels[0].graph.num_nodes)
+        step = queries.size(1) if self.split_size == -1 else self.split_size
+        logits = torch.cat([self._scores(levels, part) for part in queries.split(step, dim=1)])
+        return logits if place is None else logits[place]
+
+
+def calibrated(
+    logit: Tensor,
+    scale: float,
+    offset: float,
+    log_prior: Tensor | float = 0.0,
+    alpha: Tensor | float = 1.0,
+) -> Tensor:
+    r"""Probabilities from logits, :math:`\alpha \sigma(scale (z - offset) + \ln pt)`.
+
+    Equal to :math:`\alpha\, pt\, p / (pt\, p + 1 - p)` with :math:`p = \sigma(scale (z - offset))`,
+    but without a difference of numbers that are close to each other.
+
+    Shapes:
+        logit: any; `log_prior` and `alpha` numbers, or tensors that go with it.
+    """
+    return alpha * torch.sigmoid(scale * (logit - offset) + log_prior)

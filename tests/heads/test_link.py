@@ -1,0 +1,183 @@
+import inspect
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+from torch_geometric.data import Data
+
+from gnnzoo import create_model, list_models
+from gnnzoo.config import build
+from gnnzoo.data import CSRGraph, GraphDataset, RandomLinks
+from gnnzoo.heads import LinkHead
+from gnnzoo.heads.message_graph import MessageGraph
+from gnnzoo.models import inputs
+from gnnzoo.nn import DotPredictor
+from gnnzoo.paths import conf_root
+from gnnzoo.train import Backprop
+from tests.reference.graphs import random_edges
+
+NUM_NODES = 30
+ENCODERS = [name for name in list_models() if name not in ("linkx", "none")]
+
+
+def make_dataset(num_edges=90, weights=False) -> GraphDataset:
+    torch.manual_seed(0)
+    data = Data(x=torch.randn(NUM_NODES, 6), num_nodes=NUM_NODES)
+    data.edge_index = random_edges(NUM_NODES, num_edges, undirected=True)
+    return GraphDataset(name="toy", data=data, num_classes=0, sha256="0" * 64)
+
+
+@pytest.fixture
+def task():
+    return RandomLinks(metric="hits@3")(make_dataset(), seed=0)
+
+
+class Recorder(nn.Module):
+    """A predictor that remembers what it was asked, and scores by the dot product."""
+
+    in_channels = 4
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def forward(self, x, graph, pairs):
+        self.calls.append((graph, pairs))
+        return (x[pairs[0]] * x[pairs[1]]).sum(-1)
+
+
+def has_link(graph, pairs):
+    there = {tuple(edge) for edge in graph.edge_index.t().tolist()}
+    return [tuple(pair) in there for pair in pairs.t().tolist()]
+
+
+def test_a_batch_sees_none_of_its_links_in_either_direction(task):
+    head = LinkHead(task, Recorder(), batch_size=10)
+    for batch in head.batches("train"):
+        positives = batch.pairs[:, : batch.num_positives]
+        assert not any(has_link(batch.graph, positives))
+        assert not any(has_link(batch.graph, positives.flip(0)))
+        assert batch.graph.num_edges == task.data.num_edges - 2 * batch.num_positives
+
+
+def test_without_removal_a_batch_sees_the_whole_training_graph(task):
+    head = LinkHead(task, Recorder(), batch_size=10, target_link_removal=False)
+    for batch in head.batches("train"):
+        assert all(has_link(batch.graph, batch.pairs[:, : batch.num_positives]))
+
+
+def test_an_epoch_trains_on_every_link_once(task):
+    size = task.train_links.size(1)
+    head = LinkHead(task, Recorder(), batch_size=size // 4)
+    seen = torch.cat([b.pairs[:, : b.num_positives] for b in head.batches("train")], dim=1)
+    every = {tuple(link) for link in task.train_links.t().tolist()}
+    assert {tuple(link) for link in seen.t().tolist()} <= every
+    assert seen.size(1) == seen.unique(dim=1).size(1) >= size - size // 8
+
+
+def test_validation_and_test_links_are_in_no_message_graph(task):
+    head = LinkHead(task, Recorder(), batch_size=10)
+    held_out = torch.cat([task.val.positives, task.test.positives], dim=1)
+    for batch in head.batches("train"):
+        assert not any(has_link(batch.graph, held_out))
+    head.evaluate(Identity())
+    head.test(Identity(), task.test)
+    for graph, _ in head.predictor.calls:
+        assert not any(has_link(graph, held_out))
+
+
+class Identity(nn.Module):
+    def forward(self, x):
+        return x[:, :4]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_removed_links_leave_no_trace_in_any_encoder(name, task):
+    """Hidden links equal links that were never there, in everything that a transform made too."""
+    model = OmegaConf.to_container(OmegaConf.load(conf_root() / f"model/{name}.yaml"), resolve=True)
+    transforms = [build(node) for node in model.get("transform", [])]
+    torch.manual_seed(0)
+    extra = {"edge_features": "ones"} if name == "gatedgcn" else {}
+    encoder = create_model(name, 6, 4, **extra).double().eval()
+    links = task.train_links[:, :8]
+
+    def prepared(edge_index):
+        data = Data(x=task.data.x.double(), edge_index=edge_index, num_nodes=NUM_NODES)
+        for transform in transforms:
+            data = transform(data)
+        return data
+
+    seen = MessageGraph(prepared(task.data.edge_index), transforms).without(links)
+    gone = {frozenset(link) for link in links.t().tolist()}
+    kept = [frozenset(edge) not in gone for edge in task.data.edge_index.t().tolist()]
+    want = prepared(task.data.edge_index[:, torch.tensor(kept)])
+    found = encoder(**inputs(encoder, seen.data))
+    torch.testing.assert_close(found, encoder(**inputs(encoder, want)))
+    whole = encoder(**inputs(encoder, prepared(task.data.edge_index)))
+    if "edge_index" in inspect.signature(type(encoder).forward).parameters and name != "mlp":
+        assert not torch.allclose(found, whole)
+
+
+def test_weights_of_edges_go_with_their_edges():
+    edges = torch.tensor([[0, 1, 1, 2, 0, 1], [1, 0, 2, 1, 1, 0]])
+    weight = torch.tensor([1.0, 1.0, 2.0, 2.0, 5.0, 5.0])
+    data = Data(x=torch.zeros(3, 1), edge_index=edges, edge_weight=weight)
+    whole = MessageGraph(data, [CSRGraph()])
+    assert whole.data.edge_weight.tolist() == [6.0, 6.0, 2.0, 2.0]
+    left = whole.without(torch.tensor([[0], [1]]))
+    assert left.data.edge_index.tolist() == [[2, 1], [1, 2]]
+    assert left.data.edge_weight.tolist() == [2.0, 2.0]
+    assert left.data.graph is left.graph
+
+
+def test_other_test_links_leave_training_as_it_is(task):
+    curves = []
+    for links in (task.test.positives, task.test.negatives[:, :5]):
+        torch.manual_seed(0)
+        other = type(task)(**{**vars(task), "test": type(task.test)(links, task.test.negatives)})
+        head = LinkHead(other.without_test(), DotPredictor(4), batch_size=10)
+        encoder = create_model("gcn", 6, 4)
+        curves.append(Backprop(epochs=3, stopping=None).fit(encoder, head).curve)
+    assert curves[0] == curves[1]
+
+
+def test_the_test_may_see_other_edges_than_training(task):
+    both = torch.cat([task.val.positives, task.val.positives.flip(0)], dim=1)
+    edges = torch.cat([task.data.edge_index, both], dim=1)
+    head = LinkHead(task, Recorder(), batch_size=10)
+    head.test(Identity(), type(task.test)(task.test.positives, task.test.negatives, edges))
+    graph, _ = head.predictor.calls[-1]
+    assert graph.num_edges == edges.size(1)
+
+
+def test_scores_come_in_chunks_and_are_those_of_one_piece(task):
+    one, many = (LinkHead(task, Recorder(), 10, eval_batch_size=size) for size in (10**6, 3))
+    assert one.evaluate(Identity())["val"] == pytest.approx(many.evaluate(Identity())["val"])
+    assert max(pairs.size(1) for _, pairs in many.predictor.calls) == 3
+
+
+def test_negatives_of_each_positive_are_ranked_for_it(task):
+    own = task.val.negatives[:, :1].unsqueeze(1).repeat(1, task.val.positives.size(1), 4)
+    ranked = type(task)(**{**vars(task), "val": type(task.val)(task.val.positives, own)})
+    scores = LinkHead(ranked, Recorder(), 10, metrics=["mrr"]).evaluate(Identity())["val"]
+    assert set(scores) == {"loss", "hits@3", "mrr"}
+
+
+def test_evaluation_restores_the_modes(task):
+    head, encoder = LinkHead(task, Recorder(), 10), Identity().train()
+    head.train()
+    head.evaluate(encoder)
+    assert encoder.training
+    assert head.predictor.training
+
+
+def test_bad_settings_raise(task):
+    with pytest.raises(ValueError, match="batch_size=1000 is more than the"):
+        LinkHead(task, Recorder(), batch_size=1000)
+    with pytest.raises(ValueError, match="hits@100 needs at least 100 negatives, validation has"):
+        LinkHead(task, Recorder(), 10, metrics=["hits@100"])
+    with pytest.raises(ValueError, match="no link metric 'accuracy'"):
+        LinkHead(task, Recorder(), 10, metrics=["accuracy"])
+    with pytest.raises(KeyError):
+        next(LinkHead(task, Recorder(), 10).batches("test"))

@@ -1,0 +1,255 @@
+import itertools
+import math
+
+import pytest
+import torch
+from torch.nn.functional import logsigmoid
+
+from gnnzoo.nn import NCNCPredictor, NCNPredictor
+from gnnzoo.nn.ncnc_predictor import calibrated
+from gnnzoo.ops import Graph
+from tests.reference import ncn
+from tests.reference.dense import adjacency
+from tests.reference.graphs import random_edges
+
+F64 = torch.float64
+N, H = 30, 5
+EDGES = random_edges(N, 60, undirected=True, loops=False)
+GRAPH = Graph.from_edge_index(EDGES, N)
+SETS = ncn.neighbor_sets(adjacency(EDGES, N))
+# Edges, a node with itself, a pair with an isolated node, pairs given twice, and any others.
+PAIRS = torch.cat([EDGES[:, :4], torch.tensor([[3, 0, 5, 5, 9], [3, N - 1, 8, 8, 2]])], dim=1)
+X = torch.randn(N, H, dtype=F64, generator=torch.Generator().manual_seed(0))
+BASE = {"node_mlp": True, "layer_norm": True, "scale": 2.0, "offset": 0.1, "pt": 0.3}
+
+
+def make(**settings) -> NCNCPredictor:
+    torch.manual_seed(1)
+    return NCNCPredictor(H, **{**BASE, **settings}).double()
+
+
+def plain(model: NCNCPredictor) -> NCNPredictor:
+    other = NCNPredictor(H, node_mlp=True, layer_norm=True).double()
+    state = {k: v for k, v in model.state_dict().items() if k != "alpha" and "chance" not in k}
+    other.load_state_dict(state)
+    return other.train(model.training)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("learn_pt", [False, True])
+def test_equals_a_loop_over_pairs_and_nodes(depth, compat, learn_pt):
+    model = make(depth=depth, reference_compat=compat, learn_pt=learn_pt, alpha=1.05)
+    loop = [ncn.ncnc_logit(model, X, SETS, i, j, depth) for i, j in PAIRS.T.tolist()]
+    torch.testing.assert_close(model.eval()(X, GRAPH, PAIRS), torch.stack(loop))
+    torch.testing.assert_close(model.train()(X, GRAPH, PAIRS), torch.stack(loop))
+
+
+def test_the_two_modes_differ_and_so_do_the_depths():
+    outs = [make(**s)(X, GRAPH, PAIRS) for s in ({}, {"reference_compat": True}, {"depth": 2})]
+    assert not torch.allclose(outs[0], outs[1])
+    assert not torch.allclose(outs[0], outs[2])
+
+
+@pytest.mark.parametrize("settings", [{"alpha": 0.0}, {"depth": 0}, {"alpha": 0.0, "depth": 2}])
+def test_without_completion_it_is_ncn(settings):
+    model = make(**settings)
+    torch.testing.assert_close(model(X, GRAPH, PAIRS), plain(model)(X, GRAPH, PAIRS))
+
+
+def test_certain_completion_pools_the_union():
+    model = make(offset=-1e9)
+    pooled = ncn.with_mlp(model, X)
+    for k, (i, j) in enumerate(PAIRS.T.tolist()):
+        nodes = (SETS[i] | SETS[j]) - ({i, j} if i != j else set())
+        want = ncn.ncn_logit(model, X, pooled, dict.fromkeys(nodes, 1.0), i, j)
+        torch.testing.assert_close(model(X, GRAPH, PAIRS)[k], want)
+
+
+def test_calibration_is_the_published_formula():
+    logit = torch.linspace(-4, 4, 41, dtype=F64)
+    for scale, offset, pt, alpha in ((4.3, 2.8, 0.75, 1.0), (2.5, 6.0, 0.1, 1.05), (1, 0, 1, 0)):
+        p = torch.sigmoid(scale * (logit - offset))
+        want = alpha * pt * p / (pt * p + 1 - p)
+        found = calibrated(logit, scale, offset, math.log(pt), alpha)
+        torch.testing.assert_close(found, want)
+        assert (found.diff() >= 0).all()
+        assert ((found >= 0) & (found <= alpha)).all()
+
+
+def test_calibration_survives_huge_logits():
+    logit = torch.tensor([-1e3, 1e3], requires_grad=True)
+    out = calibrated(logit, 5.0, 3.0, math.log(0.1), 0.9)
+    assert out.tolist() == pytest.approx([0.0, 0.9])
+    out.sum().backward()
+    assert logit.grad.isfinite().all()
+
+
+def test_symmetric_and_invariant_under_relabelling():
+    model = make(depth=2)
+    out = model(X, GRAPH, PAIRS)
+    torch.testing.assert_close(model(X, GRAPH, PAIRS.flip(0)), out, rtol=0, atol=1e-6)
+    order = torch.randperm(N)
+    place = order.argsort()
+    moved = Graph.from_edge_index(place[EDGES], N)
+    torch.testing.assert_close(model(X[order], moved, place[PAIRS]), out)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("compat", [False, True])
+def test_splitting_and_asking_once_change_nothing(depth, compat):
+    want = make(depth=depth, reference_compat=compat).eval()(X, GRAPH, PAIRS)
+    for split_size in (1, 5, -1):
+        for dedupe in (True, False):
+            settings = {"split_size": split_size, "dedupe": dedupe, "depth": depth}
+            model = make(reference_compat=compat, **settings).eval()
+            torch.testing.assert_close(model(X, GRAPH, PAIRS), want)
+
+
+def test_every_link_is_asked_about_once():
+    asked = []
+    for i, j in PAIRS.T.tolist():
+        asked += [tuple(sorted((j, u))) for u in SETS[i] - SETS[j] - {j}]
+        asked += [tuple(sorted((i, u))) for u in SETS[j] - SETS[i] - {i}]
+    for dedupe in (True, False):
+        rows, model = [], make(dedupe=dedupe)
+        model.product_mlp.register_forward_hook(lambda _, args, out, to=rows: to.append(len(out)))
+        model(X, GRAPH, PAIRS)
+        assert rows[1] == PAIRS.size(1)
+        assert rows[0] == len(set(asked)) if dedupe else rows[0] > len(set(asked))
+
+
+def gradients(model, chance=None):
+    x = X.clone().requires_grad_()
+    parameters = [x, *model.parameters()]
+    if chance is not None:
+        model._asked = lambda levels, queries: chance
+    out = logsigmoid(model(x, GRAPH, PAIRS)).sum()
+    return torch.autograd.grad(out, parameters, allow_unused=True)
+
+
+def test_no_gradient_flows_through_completed_links():
+    model, kept = make(), []
+    asked = model._asked
+    model._asked = lambda *args: kept.append(asked(*args)) or kept[-1]
+    want = gradients(model)
+    assert not kept[0].requires_grad
+    torch.testing.assert_close(gradients(make(), kept[0].clone()), want)
+
+
+def test_a_learned_prior_is_all_that_adds_gradient():
+    learned, fixed = make(learn_pt=True), make()
+    fixed.load_state_dict(
+        {k: v for k, v in learned.state_dict().items() if "chance" not in k}, strict=True
+    )
+    learned(X, GRAPH, PAIRS).sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in learned.chance_mlp.parameters())
+    with torch.no_grad():  # a constant prior of 0.3
+        for part in (learned.chance_mlp[0], learned.chance_mlp[2]):
+            part.weight.zero_()
+            part.bias.zero_()
+        learned.chance_mlp[2].bias.fill_(math.log(0.3 / 0.7))
+    ours = dict(zip(["x", *dict(learned.named_parameters())], gradients(learned), strict=True))
+    theirs = dict(zip(["x", *dict(fixed.named_parameters())], gradients(fixed), strict=True))
+    for name, grad in theirs.items():
+        torch.testing.assert_close(ours[name], grad)
+
+
+def test_caps_that_are_large_enough_change_nothing():
+    most = max(len(s) for s in SETS)
+    want = make().eval()(X, GRAPH, PAIRS)
+    torch.testing.assert_close(make(eval_cap=most).eval()(X, GRAPH, PAIRS), want)
+    assert not torch.allclose(make(eval_cap=1).eval()(X, GRAPH, PAIRS), want)
+    torch.testing.assert_close(make(train_cap=1).eval()(X, GRAPH, PAIRS), want)
+    assert not torch.allclose(make(train_cap=1).train()(X, GRAPH, PAIRS), want)
+
+
+def test_capped_completion_is_right_on_average_and_repeats_with_the_seed():
+    def pooled(model):
+        levels = model._levels(X, GRAPH)
+        return model._completed(levels[0], levels[1:], PAIRS)[0].detach()
+
+    capped, want = make(eval_cap=2).eval(), pooled(make().eval())
+    torch.manual_seed(0)
+    first = pooled(capped)
+    draws = torch.stack([pooled(capped) for _ in range(2000)])
+    error = (draws.mean(0) - want).abs()
+    assert (error <= 5 * draws.std(0) / 2000**0.5 + 1e-9).all()
+    assert draws.std(0).max() > 0.01
+    torch.manual_seed(0)
+    assert torch.equal(pooled(capped), first)
+
+
+def test_weights_of_ncn_can_be_loaded():
+    trained = NCNPredictor(H, node_mlp=True, layer_norm=True).double()
+    model = make(alpha=0.4)
+    model.load_state_dict(trained.state_dict())
+    assert model.alpha.item() == pytest.approx(0.4)
+    torch.testing.assert_close(
+        trained(X, GRAPH, PAIRS), NCNPredictor.forward(model, X, GRAPH, PAIRS)
+    )
+    missing = make(learn_pt=True).load_state_dict(trained.state_dict(), strict=False)
+    assert all(key.startswith("chance_mlp") for key in missing.missing_keys)
+    assert not missing.unexpected_keys
+
+
+def test_alpha_may_change_and_is_saved():
+    model = make()
+    before = model(X, GRAPH, PAIRS)
+    model.set_alpha(0.25)
+    torch.testing.assert_close(model(X, GRAPH, PAIRS), make(alpha=0.25)(X, GRAPH, PAIRS))
+    assert not torch.allclose(model(X, GRAPH, PAIRS), before)
+    other = make()
+    other.load_state_dict(model.state_dict())
+    assert other.alpha == model.alpha
+    with pytest.raises(ValueError, match="alpha must be at least 0, got -1"):
+        model.set_alpha(-1)
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_edge_dropout_is_drawn_once_or_as_published_twice(compat, monkeypatch):
+    model, seen = make(edge_dropout=0.4, reference_compat=compat), []
+    visible = model.visible
+    monkeypatch.setattr(model, "visible", lambda graph: seen.append(visible(graph)) or seen[-1])
+    model(X, GRAPH, PAIRS)
+    counts = [GRAPH.num_edges, *(graph.num_edges for graph in seen)]
+    assert len(seen) == 1 + compat
+    assert all(after < before for before, after in itertools.pairwise(counts))
+
+
+def test_nothing_to_complete_and_no_pairs():
+    empty = Graph.from_edge_index(torch.empty(2, 0).long(), N)
+    model = make(depth=2, learn_pt=True)
+    out = model(X, empty, PAIRS)
+    torch.testing.assert_close(out, plain(model)(X, empty, PAIRS))
+    out.sum().backward()
+    assert model(X, GRAPH, PAIRS[:, :0]).shape == (0,)
+    lonely = Graph.from_edge_index(torch.empty(2, 0).long(), 1)
+    assert model(X[:1], lonely, torch.zeros(2, 1).long()).isfinite().all()
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_runs_under_inference_mode_and_autocast(compat):
+    model = NCNCPredictor(H, **BASE, reference_compat=compat).eval()
+    want = model(X.float(), GRAPH, PAIRS)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(X.float(), GRAPH, PAIRS), want)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(X.float(), GRAPH, PAIRS)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, want, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"alpha": -0.1}, "alpha must be at least 0, got -0.1"),
+        ({"pt": 0.0}, r"pt must be in \(0, 1\], got 0.0"),
+        ({"depth": -1}, "depth must be an integer of at least 0, got -1"),
+        ({"train_cap": 0}, "train_cap, if not -1 for all, must be an integer of at least 1, got 0"),
+        ({"split_size": -2}, "split_size.*got -2"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        NCNCPredictor(H, **settings)
