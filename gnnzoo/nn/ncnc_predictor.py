@@ -54,7 +54,8 @@ class NCNCPredictor(NCNPredictor):
     2024), eq. 12 and 13, https://arxiv.org/abs/2302.00890. NCNC2 is `depth` 2.
     Differs from the published code unless `reference_compat` is set: the inner model reads x, not
     x', so that it is the outer one at a depth less; it sees the edges that the outer one sees,
-    instead of dropping some once more; and a pair that is an edge does not ask about (i, i).
+    instead of dropping some once more; its networks drop nothing out; and a pair that is an edge
+    does not ask about (i, i).
 
     Args:
         in_channels, dropout, edge_dropout, layer_norm, node_mlp, tail_act, two_layer, beta: As
@@ -231,4 +232,12 @@ class NCNCPredictor(NCNPredictor):
     def _asked(self, levels: list[Level], links: Tensor, most: int | None = None) -> Tensor:
         """Logits ``[num_links]`` of links that may be missing."""
         step = self.split_size if self.split_size != -1 else most or max(links.size(1), 1)
-        return torch.cat([self._scores(levels, part) for part in links.split(step, dim=1)])
+        networks = [self.overlap_mlp, self.product_mlp, self.score_mlp]
+        drops = self.training and self.reference_compat
+        before = [network.training for network in networks]
+        for network in networks:
+            network.train(drops)
+        logits = [self._scores(levels, part) for part in links.split(step, dim=1)]
+        for network, training in zip(networks, before, strict=True):
+            network.train(training)
+        return torch.cat(logits)
