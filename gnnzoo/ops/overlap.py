@@ -96,8 +96,9 @@ def without_loops(csr: CSR) -> CSR:
 
 def _plan(csr: CSR, pairs: Tensor, differences: bool) -> tuple[str, Tensor]:
     """The back-end, and ``[num_pairs]``, int64: items that it looks at for each pair."""
-    degrees = csr.row_counts().long()[pairs]
-    fewer, both = degrees.amin(0), degrees.sum(0)
+    counts = csr.row_counts().long()
+    first, second = counts[pairs[0]], counts[pairs[1]]
+    fewer, both = torch.minimum(first, second), first + second
     probes, cells = int(fewer.sum()), pairs.size(1) * csr.num_cols
     kind = "overlap"
     if cells < CELLS_PER_PROBE * probes and csr.num_cols <= MAX_MASK_NODES:
