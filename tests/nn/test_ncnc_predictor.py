@@ -125,8 +125,8 @@ def test_a_table_of_all_links_gives_the_same(depth, compat, learn_pt, max_values
 def test_a_table_is_made_once_and_where_it_is_worth_it(monkeypatch):
     model, asked = make(depth=2), []
     monkeypatch.setattr(
-        model, "_asked", lambda levels, links, most=None: asked.append((len(levels), links.size(1)))
-        or type(model)._asked(model, levels, links, most)
+        model, "_asked", lambda levels, links: asked.append((len(levels), links.size(1)))
+        or type(model)._asked(model, levels, links)
     )  # fmt: skip
     every = torch.cartesian_prod(torch.arange(N), torch.arange(N)).T
     model(X, GRAPH, PAIRS)
@@ -287,3 +287,14 @@ def test_runs_under_inference_mode_and_autocast(compat):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         NCNCPredictor(H, **settings)
+
+
+def test_completion_draws_nothing_unless_as_published():
+    """Dropout stays out of the links asked about; the networks are back in training afterwards."""
+    for compat in (False, True):
+        model, modes = make(dropout=0.5, reference_compat=compat).train(), []
+        model.product_mlp.register_forward_hook(lambda m, *_, to=modes: to.append(m.training))
+        model(X, GRAPH, PAIRS)
+        assert modes == [compat] * (len(modes) - 1) + [True]
+        assert len(modes) > 1
+        assert model.overlap_mlp.training
