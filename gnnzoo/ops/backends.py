@@ -17,7 +17,7 @@ PREFERENCE: dict[str, tuple[str, ...]] = {
     "edge_dot": ("csr", "torch"),
     "segment": ("scatter", "torch"),
     "sample": ("pyg_lib", "torch"),
-    "overlap": ("scipy", "torch", "dense"),
+    "overlap": ("triton", "scipy", "torch", "dense"),
 }
 NAMES = ("csr", "scatter", "pyg_lib", "triton", "scipy", "torch", "dense")
 
