@@ -18,9 +18,11 @@ from gnnzoo.ops.subgraph import PartialCSR
 # of two rows of a mask. A merge walks along both lists, however much longer one of them is.
 STEPS_PER_PROBE, CELLS_PER_PROBE = 100, 64
 MAX_MASK_NODES = 8192
-backends.PREFERENCE.setdefault("overlap", ("scipy", "torch", "dense"))
-backends.PREFERENCE.setdefault("overlap_dense", ("scipy", "dense", "torch"))
-backends.PREFERENCE.setdefault("overlap_skewed", ("torch", "scipy", "dense"))
+backends.PREFERENCE.update(
+    overlap=("triton", "scipy", "torch", "dense"),
+    overlap_dense=("triton", "scipy", "dense", "torch"),
+    overlap_skewed=("triton", "torch", "scipy", "dense"),
+)
 
 # Of patterns already looked at: the one without loops, or None where there are none to take out.
 _LOOPLESS: WeakKeyDictionary[CSR, CSR | None] = WeakKeyDictionary()
@@ -116,6 +118,8 @@ def _backend(name: str) -> Callable[[CSR, Tensor, Tensor, bool], tuple[Bags, ...
         from gnnzoo.ops.overlap_scipy import overlap
     elif name == "dense":
         from gnnzoo.ops.overlap_dense import overlap
+    elif name == "triton":
+        from gnnzoo.ops.overlap_triton import overlap
     else:
         from gnnzoo.ops.overlap_torch import overlap
     return overlap
