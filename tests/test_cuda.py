@@ -4,7 +4,19 @@ import pytest
 import torch
 
 from gnnzoo.nn import DAGNNProp, FeatureLinear, GCNConv
-from gnnzoo.ops import Graph, SparseFeatures, backends, segment_softmax, segment_sum, spmm
+from gnnzoo.ops import (
+    Bags,
+    Graph,
+    SparseFeatures,
+    backends,
+    drop_links,
+    neighbor_overlap,
+    pool_bags,
+    sample_bags,
+    segment_softmax,
+    segment_sum,
+    spmm,
+)
 from gnnzoo.registry import create_model, list_models
 
 pytestmark = [
@@ -87,3 +99,35 @@ def test_sparse_features(x):
 def test_every_encoder(graph, x, name):
     encoder = create_model(name, CHANNELS, 4, **SETTINGS.get(name, {})).eval()
     both(lambda module, device, values: module(values, graph.to(device)), encoder, x)
+
+
+@pytest.mark.parametrize("backend", ["triton", "torch", "dense"])
+@pytest.mark.parametrize("max_items", [50, 2**24])
+def test_overlaps_and_removed_links(graph, backend, max_items):
+    pairs = torch.cat([torch.randint(NODES, (2, 300)), graph.edge_index[:, ::7]], dim=1)
+    part = drop_links(graph, graph.edge_index[:, ::5])
+    for whole in (graph, part):
+        want = neighbor_overlap(whole, pairs, differences=True)
+        with backends.use(backend):
+            moved = neighbor_overlap(whole.to("cuda"), pairs.cuda(), True, max_items)
+        for name in ("common", "first_only", "second_only"):
+            ours, theirs = getattr(moved, name), getattr(want, name)
+            assert torch.equal(ours.offsets.cpu(), theirs.offsets)
+            assert torch.equal(ours.node.cpu(), theirs.node)
+    on_cuda = drop_links(graph.to("cuda"), graph.edge_index[:, ::5].cuda())
+    assert torch.equal(on_cuda.edge_index.cpu(), part.edge_index)
+    assert torch.equal(on_cuda.gcn_norm().to_dense().cpu() > 0, part.gcn_norm().to_dense() > 0)
+
+
+def test_sums_over_bags(x):
+    bags = Bags(torch.tensor([0, 2, 2, 7]), torch.tensor([0, 3, 0, 1, 2, 3, 4]))
+
+    def pooled(_, device, x, weight):
+        return pool_bags(x, Bags(bags.offsets.to(device), bags.node.to(device)), weight)
+
+    both(pooled, None, x, torch.rand(7))
+    sampled, weight = sample_bags(
+        Bags(bags.offsets.cuda(), bags.node.cuda()), 2, torch.Generator("cuda").manual_seed(0)
+    )
+    assert sampled.counts().tolist() == [2, 0, 2]
+    assert weight.tolist() == [1.0, 1.0, 2.5, 2.5]

@@ -118,10 +118,8 @@ class LinkHead(nn.Module):
 
     def loss(self, h: Tensor, batch: LinkBatch) -> Tensor:
         """Mean negative log-likelihood of positives plus that of negatives."""
-        positives, negatives = batch.pairs.tensor_split([batch.num_positives], dim=1)
-        scores = self.predictor(h, batch.graph, positives)
-        others = self.predictor(h, batch.graph, negatives)
-        return _loss(scores, others)
+        scores = self.predictor(h, batch.graph, batch.pairs)
+        return _loss(*scores.tensor_split([batch.num_positives]))
 
     def evaluate(
         self, encoder: nn.Module, splits: Iterable[str] = ("val",)

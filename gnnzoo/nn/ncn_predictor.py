@@ -143,27 +143,32 @@ class NCNPredictor(PairPredictor):
         return [pool_bags(x, part) for part in bags]
 
     def of_overlap(self, pooled: Tensor, counts: Tensor) -> Tensor:
-        r"""The branch :math:`\beta f`; where nothing is drawn, all empty overlaps share one row.
+        r"""The branch :math:`\beta f`; empty overlaps share a row as far as nothing is drawn.
 
         Shapes:
             pooled: ``[num_pairs, channels]``.
             counts: ``[num_pairs]``, 0 where `pooled` is zero.
             returns: ``[num_pairs, in_channels]``.
         """
-        if self.training and self.dropout > 0:
-            return self.beta * self.overlap_mlp(pooled)
         rows = counts.nonzero().squeeze(1)
         if 2 * rows.numel() > counts.numel():
             return self.beta * self.overlap_mlp(pooled)
         some = torch.cat([pooled.new_zeros(1, pooled.size(1)), pooled.index_select(0, rows)])
-        some = self.beta * self.overlap_mlp(some)
-        return some[0].expand(counts.numel(), -1).index_copy(0, rows, some[1:])
+        if self.overlap_mlp.training and self.dropout > 0:
+            first, rest = self.overlap_mlp[0], self.overlap_mlp[1:]
+            return self.beta * rest(spread(first(some), rows, counts.numel()))
+        return spread(self.beta * self.overlap_mlp(some), rows, counts.numel())
 
     def logits(self, x: Tensor, pairs: Tensor, branch: Tensor | None = None) -> Tensor:
         """``[num_pairs]``: o of g and what overlaps add to it."""
         h = self.product_mlp(pair_product(x, pairs))
         h = self.score_mlp(h if branch is None else h + branch).squeeze(1)
         return h.to(compute_dtype(h))
+
+
+def spread(some: Tensor, rows: Tensor, num_rows: int) -> Tensor:
+    """The first of some rows everywhere but at `rows`, which the others take."""
+    return some[0].expand(num_rows, -1).index_copy(0, rows, some[1:])
 
 
 def only_used(x: Tensor, bags: list[Bags]) -> tuple[Tensor, list[Bags]]:

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from gnnzoo.nn.calibration import Calibration
 from gnnzoo.nn.checks import check_count
+from gnnzoo.nn.completion_table import (
+    all_links,
+    complete_by_table,
+    symmetric_table,
+    worth_a_table,
+)
 from gnnzoo.nn.ncn_blocks import chance_block
 from gnnzoo.nn.ncn_predictor import NCNPredictor
 from gnnzoo.nn.pair_lists import select, side_by_side, unique_pairs
@@ -16,14 +23,19 @@ from gnnzoo.nn.pair_predictors import pair_product
 from gnnzoo.ops import Bags, Graph, neighbor_overlap, pool_bags, sample_bags
 from gnnzoo.ops.spmm import compute_dtype
 
+# Values that links asked about have in one layer, where `split_size` says nothing: on a CPU what
+# its caches hold (1.5 times faster than all at once on Cora), elsewhere what bounds the memory.
+CACHED_VALUES, MAX_VALUES = 1 << 19, 1 << 25
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class Level:
-    """What the model of one depth reads: embeddings, those to pool, edges."""
+    """What the model of one depth reads, and its logits of all links once they are made."""
 
     x: Tensor
-    pooled: Tensor
+    pooled: Tensor  # x'
     graph: Graph
+    table: Tensor | None = None  # [num_nodes, num_nodes]
 
 
 class NCNCPredictor(NCNPredictor):
@@ -44,7 +56,8 @@ class NCNCPredictor(NCNPredictor):
     2024), eq. 12 and 13, https://arxiv.org/abs/2302.00890. NCNC2 is `depth` 2.
     Differs from the published code unless `reference_compat` is set: the inner model reads x, not
     x', so that it is the outer one at a depth less; it sees the edges that the outer one sees,
-    instead of dropping some once more; and a pair that is an edge does not ask about (i, i).
+    instead of dropping some once more; its networks drop nothing out; and a pair that is an edge
+    does not ask about (i, i).
 
     Args:
         in_channels, dropout, edge_dropout, layer_norm, node_mlp, tail_act, two_layer, beta: As
@@ -57,9 +70,11 @@ class NCNCPredictor(NCNPredictor):
         depth: How often completion is nested; 0 is NCN.
         train_cap, eval_cap: Most nodes completed on each side of a pair, in training and else,
             drawn with replacement and weighted to the same mean; -1 for all.
-        split_size: Most links asked about at a time, which bounds memory; -1 for all.
+        split_size: Most links asked about at a time, which bounds memory; -1 chooses it.
         dedupe: Whether a link that is asked about more than once is evaluated once. Exact but for
             what is drawn at random.
+        table: Whether all links of the graph are evaluated instead, if nothing is capped; None:
+            where there are fewer of them than a call asks about. The same but for dropout.
         reference_compat: Whether completion is as in the published code, see above.
 
     Shapes and errors are those of `NCNPredictor`.
@@ -85,6 +100,7 @@ class NCNCPredictor(NCNPredictor):
         eval_cap: int = -1,
         split_size: int = -1,
         dedupe: bool = True,
+        table: bool | None = None,
         reference_compat: bool = False,
     ) -> None:
         super().__init__(
@@ -107,7 +123,7 @@ class NCNCPredictor(NCNPredictor):
                 check_count(f"{name}, if not -1 for all,", value, 1)
         self.scale, self.offset, self.pt, self.depth = scale, offset, pt, depth
         self.train_cap, self.eval_cap, self.split_size = train_cap, eval_cap, split_size
-        self.dedupe = dedupe
+        self.dedupe, self.table = dedupe, table
         self.reference_compat = reference_compat
         self.register_buffer("alpha", torch.tensor(1.0))
         self.set_alpha(alpha)
@@ -139,7 +155,7 @@ class NCNCPredictor(NCNPredictor):
                     x = outer.pooled
                     levels.append(Level(x, self._with_mlp(x), self.visible(outer.graph)))
                 else:
-                    levels.append(outer)
+                    levels.append(Level(outer.x, outer.pooled, outer.graph))
         return levels
 
     def _with_mlp(self, x: Tensor) -> Tensor:
@@ -151,29 +167,56 @@ class NCNCPredictor(NCNPredictor):
             common = neighbor_overlap(level.graph, pairs).common
             pooled, counts = pool_bags(level.pooled, common), common.counts()
         else:
-            pooled, counts = self._completed(level, inner, pairs)
+            log_prior: Tensor | float = math.log(self.pt)
+            if self.chance_mlp is not None:
+                prior = self.chance_mlp(pair_product(level.x, pairs)).squeeze(1)
+                log_prior = logsigmoid(prior.to(compute_dtype(prior)))  # [num_pairs]
+            complete = self._by_table if self._uses_table(level.graph, pairs) else self._by_queries
+            pooled, counts = complete(level, inner, pairs, log_prior)
         return self.logits(level.x, pairs, self.of_overlap(pooled, counts))
 
-    def _completed(self, level: Level, inner: list[Level], pairs: Tensor) -> tuple[Tensor, Tensor]:
+    def _uses_table(self, graph: Graph, pairs: Tensor) -> bool:
+        if (self.train_cap if self.training else self.eval_cap) != -1 or pairs.numel() == 0:
+            return False
+        return worth_a_table(graph, pairs) if self.table is None else self.table
+
+    def _by_table(
+        self, level: Level, inner: list[Level], pairs: Tensor, log_prior: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        """As `_by_queries`, from the logits of all links there may be."""
+        if inner[0].table is None:
+            links = all_links(level.graph.num_nodes, pairs.device)
+            logits = self._asked(inner, links)
+            inner[0].table = symmetric_table(links, logits, level.graph.num_nodes)
+        calibration = Calibration(self.scale, self.offset, self.alpha)
+        return complete_by_table(
+            level.pooled,
+            level.graph,
+            pairs,
+            inner[0].table,
+            calibration,
+            log_prior,
+            with_themselves=self.reference_compat,
+        )
+
+    def _by_queries(
+        self, level: Level, inner: list[Level], pairs: Tensor, log_prior: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
         """Pooled overlaps ``[num_pairs, in_channels]``, and how many nodes are in each."""
         found = neighbor_overlap(level.graph, pairs, differences=True)
         first, of_first = self._to_complete(found.first_only, pairs[1])
         second, of_second = self._to_complete(found.second_only, pairs[0])
         owners = first.owner(), second.owner()
-        queries = torch.stack(
-            [
-                torch.cat([pairs[1][owners[0]], pairs[0][owners[1]]]),
-                torch.cat([first.node, second.node]),
-            ]
-        )
-        log_prior: Tensor | float = math.log(self.pt)
-        if self.chance_mlp is not None:
-            prior = self.chance_mlp(pair_product(level.x, pairs)).squeeze(1)
-            prior = prior.to(compute_dtype(prior))
-            log_prior = logsigmoid(prior)[torch.cat(owners)]
-        chance = calibrated(
-            self._asked(inner, queries), self.scale, self.offset, log_prior, self.alpha
-        )
+        ends = torch.cat([pairs[1][owners[0]], pairs[0][owners[1]]])
+        links = torch.stack([ends, torch.cat([first.node, second.node])])
+        place = None
+        if self.dedupe:
+            links, place = unique_pairs(links, level.graph.num_nodes)
+        logits = self._asked(inner, links)
+        logits = logits if place is None else logits[place]
+        if isinstance(log_prior, Tensor):
+            log_prior = log_prior[torch.cat(owners)]
+        chance = Calibration(self.scale, self.offset, self.alpha)(logits, log_prior)
         weight = torch.cat([of_first, of_second]) * chance
         weight = torch.cat([weight.new_ones(found.common.num_items), weight])
         bags = side_by_side([found.common, first, second])
@@ -188,31 +231,18 @@ class NCNCPredictor(NCNPredictor):
         return sample_bags(bags, self.train_cap if self.training else self.eval_cap)
 
     @torch.no_grad()
-    def _asked(self, levels: list[Level], queries: Tensor) -> Tensor:
-        """Logits ``[num_queries]`` of the links that may be missing."""
-        if queries.size(1) == 0:
-            return levels[0].x.new_zeros(0)
-        place = None
-        if self.dedupe:
-            queries, place = unique_pairs(queries, levels[0].graph.num_nodes)
-        step = queries.size(1) if self.split_size == -1 else self.split_size
-        logits = torch.cat([self._scores(levels, part) for part in queries.split(step, dim=1)])
-        return logits if place is None else logits[place]
-
-
-def calibrated(
-    logit: Tensor,
-    scale: float,
-    offset: float,
-    log_prior: Tensor | float = 0.0,
-    alpha: Tensor | float = 1.0,
-) -> Tensor:
-    r"""Probabilities from logits, :math:`\alpha \sigma(scale (z - offset) + \ln pt)`.
-
-    Equal to :math:`\alpha\, pt\, p / (pt\, p + 1 - p)` with :math:`p = \sigma(scale (z - offset))`,
-    but without a difference of numbers that are close to each other.
-
-    Shapes:
-        logit: any; `log_prior` and `alpha` numbers, or tensors that go with it.
-    """
-    return alpha * torch.sigmoid(scale * (logit - offset) + log_prior)
+    def _asked(self, levels: list[Level], links: Tensor) -> Tensor:
+        """Logits ``[num_links]`` of links that may be missing."""
+        step = self.split_size
+        if step == -1:
+            values = CACHED_VALUES if links.device.type == "cpu" else MAX_VALUES
+            step = max(values // self.in_channels, 1)
+        networks = [self.overlap_mlp, self.product_mlp, self.score_mlp]
+        drops = self.training and self.reference_compat
+        before = [network.training for network in networks]
+        for network in networks:
+            network.train(drops)
+        logits = [self._scores(levels, part) for part in links.split(step, dim=1)]
+        for network, training in zip(networks, before, strict=True):
+            network.train(training)
+        return torch.cat(logits)

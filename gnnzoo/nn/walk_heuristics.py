@@ -12,6 +12,7 @@ from gnnzoo.ops.overlap import without_loops
 from gnnzoo.ops.pairs import check_pairs, find_entries
 
 MAX_STEPS = 1000  # of walks without a longest length
+WALK_COST = 64  # of one walk listed by itself, in multiplications of a sparse product
 
 
 class Katz(PairPredictor):
@@ -68,24 +69,24 @@ class Katz(PairPredictor):
         r"""Row by row :math:`\sum_{l=1}^{L-1} \beta^{l+1} A^l`, float64."""
         entries, owner = row_entries(csr.rowptr, sources)
         node, size = csr.col[entries].long(), (sources.numel(), csr.num_cols)
-        once = owner * csr.num_cols + node
+        total = torch.zeros(size, dtype=torch.float64, device=csr.device)
+        total.view(-1)[owner * csr.num_cols + node] = self.beta**2
         if self.max_length == 2:
-            weight = once.new_full((once.numel(),), self.beta**2, dtype=torch.float64)
-            return weight.new_zeros(size).view(-1).index_copy_(0, once, weight).view(size)
-        entries, before = row_entries(csr.rowptr, node)
-        twice = owner[before] * csr.num_cols + csr.col[entries]
-        walks = torch.bincount(twice, minlength=size[0] * size[1]) * self.beta**3
-        total = walks.double().index_add_(
-            0, once, walks.new_full((once.numel(),), self.beta**2, dtype=torch.float64)
-        )
-        total = total.view(size)
-        if self.max_length == 3:
             return total
-        return total + self._longer(csr, walks.double().view(size))
+        num_walks = int(csr.row_counts()[node].sum())
+        if num_walks * WALK_COST > csr.num_entries * size[0]:
+            walks = self.beta * spmm(_step(csr), total.t()).t()
+        else:
+            entries, before = row_entries(csr.rowptr, node)
+            place = owner[before] * csr.num_cols + csr.col[entries]
+            walks = torch.bincount(place, minlength=total.numel()).double().view(size)
+            walks *= self.beta**3
+        longer = 0.0 if self.max_length == 3 else self._longer(csr, walks)
+        return total.add_(walks).add_(longer)
 
     def _longer(self, csr: CSR, walks: Tensor) -> Tensor:
         """What three and more steps add, from the weights of two."""
-        step = SparseMatrix(*_ones(csr.transposed()[0]))
+        step = _step(csr)
         h, total = walks.t(), torch.zeros_like(walks)
         length = 3
         while self.max_length is None or length < self.max_length:
@@ -161,7 +162,7 @@ class PersonalizedPageRank(PairPredictor):
     def _found(self, csr: CSR, pairs: Tensor) -> Tensor:
         """``[num_pairs]``, float64: how much of its time a walk from the first is at the second."""
         score = torch.zeros(pairs.size(1), dtype=torch.float64, device=csr.device)
-        step = SparseMatrix(*_ones(csr))
+        step = _ones(csr)
         degree = step.values.new_zeros(csr.num_cols).index_add_(0, csr.col, step.values)
         stuck = (degree == 0).nonzero().squeeze(1)
         share = torch.where(degree > 0, degree.reciprocal(), 0.0).unsqueeze(1)
@@ -194,5 +195,11 @@ def _two_step_items(csr: CSR) -> Tensor:
     return counts.new_zeros(csr.num_rows).index_add_(0, csr.row, counts[csr.col])
 
 
-def _ones(csr: CSR) -> tuple[CSR, Tensor]:
-    return csr, torch.ones(csr.num_entries, dtype=torch.float64, device=csr.device)
+def _step(csr: CSR) -> SparseMatrix:
+    """What takes a column of weights of walks one step on."""
+    return _ones(csr.transposed()[0])
+
+
+def _ones(csr: CSR) -> SparseMatrix:
+    values = torch.ones(csr.num_entries, dtype=torch.float64, device=csr.device)
+    return SparseMatrix(csr, values)

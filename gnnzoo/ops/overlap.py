@@ -18,9 +18,11 @@ from gnnzoo.ops.subgraph import PartialCSR
 # of two rows of a mask. A merge walks along both lists, however much longer one of them is.
 STEPS_PER_PROBE, CELLS_PER_PROBE = 100, 64
 MAX_MASK_NODES = 8192
-backends.PREFERENCE.setdefault("overlap", ("scipy", "torch", "dense"))
-backends.PREFERENCE.setdefault("overlap_dense", ("scipy", "dense", "torch"))
-backends.PREFERENCE.setdefault("overlap_skewed", ("torch", "scipy", "dense"))
+backends.PREFERENCE.update(
+    overlap=("triton", "scipy", "torch", "dense"),
+    overlap_dense=("triton", "scipy", "dense", "torch"),
+    overlap_skewed=("triton", "torch", "scipy", "dense"),
+)
 
 # Of patterns already looked at: the one without loops, or None where there are none to take out.
 _LOOPLESS: WeakKeyDictionary[CSR, CSR | None] = WeakKeyDictionary()
@@ -96,8 +98,9 @@ def without_loops(csr: CSR) -> CSR:
 
 def _plan(csr: CSR, pairs: Tensor, differences: bool) -> tuple[str, Tensor]:
     """The back-end, and ``[num_pairs]``, int64: items that it looks at for each pair."""
-    degrees = csr.row_counts().long()[pairs]
-    fewer, both = degrees.amin(0), degrees.sum(0)
+    counts = csr.row_counts().long()
+    first, second = counts[pairs[0]], counts[pairs[1]]
+    fewer, both = torch.minimum(first, second), first + second
     probes, cells = int(fewer.sum()), pairs.size(1) * csr.num_cols
     kind = "overlap"
     if cells < CELLS_PER_PROBE * probes and csr.num_cols <= MAX_MASK_NODES:
@@ -115,6 +118,8 @@ def _backend(name: str) -> Callable[[CSR, Tensor, Tensor, bool], tuple[Bags, ...
         from gnnzoo.ops.overlap_scipy import overlap
     elif name == "dense":
         from gnnzoo.ops.overlap_dense import overlap
+    elif name == "triton":
+        from gnnzoo.ops.overlap_triton import overlap
     else:
         from gnnzoo.ops.overlap_torch import overlap
     return overlap

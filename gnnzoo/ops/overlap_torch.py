@@ -4,6 +4,8 @@ The neighbours of the node that has fewer are looked up among all entries of the
 sorted. Only what is found has to be marked on both sides to have the differences as well.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -12,25 +14,30 @@ from gnnzoo.ops.csr import CSR, row_entries
 from gnnzoo.ops.pairs import find_entries
 
 
-def overlap(csr: CSR, first: Tensor, second: Tensor, differences: bool) -> tuple[Bags, ...]:
+def overlap(
+    csr: CSR,
+    first: Tensor,
+    second: Tensor,
+    differences: bool,
+    search: Callable[[CSR, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]] | None = None,
+) -> tuple[Bags, ...]:
     """Bags of the columns that two rows share and, if asked for, of those in one row alone.
 
-    Shapes:
+    Args:
+        csr: The pattern.
         first, second: ``[num_pairs]``, int64, rows.
+        differences: Whether to list what is not shared.
+        search: Another way to do what `shared_entries` does.
     """
     counts = csr.row_counts()
     swap = counts[second] < counts[first]
     fewer, more = torch.where(swap, second, first), torch.where(swap, first, second)
-    entries, owner = row_entries(csr.rowptr, fewer)
-    node = csr.col[entries].long()
-    matches, found = find_entries(csr, more[owner], node)
-    hit = found.nonzero().squeeze(1)
-    node, owner = node[hit], owner[hit]
+    owner, entries, matches = (search or shared_entries)(csr, fewer, more)
     shared = torch.bincount(owner, minlength=first.numel())
-    common = Bags(offsets_of(shared), node)
+    common = Bags(offsets_of(shared), csr.col[entries].long())
     if not differences:
         return (common,)
-    entries, matches, swap = entries[hit], matches[hit], swap[owner]
+    swap = swap[owner]
     of_first = torch.where(swap, matches, entries)
     of_second = torch.where(swap, entries, matches)
     return (
@@ -38,6 +45,20 @@ def overlap(csr: CSR, first: Tensor, second: Tensor, differences: bool) -> tuple
         _rest(csr, first, owner, of_first, shared),
         _rest(csr, second, owner, of_second, shared),
     )
+
+
+def shared_entries(csr: CSR, fewer: Tensor, more: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which columns of the rows `fewer` the rows `more` have too.
+
+    Shapes:
+        fewer, more: ``[num_pairs]``, int64.
+        returns: for each shared column, pair by pair and ascending, the place of the pair, the
+            entry in the one row and the entry in the other; ``[num_shared]``, int64.
+    """
+    entries, owner = row_entries(csr.rowptr, fewer)
+    matches, found = find_entries(csr, more[owner], csr.col[entries].long())
+    hit = found.nonzero().squeeze(1)
+    return owner[hit], entries[hit], matches[hit]
 
 
 def _rest(csr: CSR, rows: Tensor, owner: Tensor, taken: Tensor, num_taken: Tensor) -> Bags:

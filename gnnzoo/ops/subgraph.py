@@ -31,24 +31,27 @@ class PartialCSR(CSR):
         torch.cumsum(keep, 0, dtype=before.dtype, out=before[1:])
         self.whole, self.keep, self.rank = whole, keep, before[:-1]
         self.entries = keep.nonzero().squeeze(1)
-        super().__init__(
-            before[whole.rowptr.long()], whole.col[self.entries], whole.num_rows, whole.num_cols
-        )
+        rowptr, col = _take(before, whole.rowptr), _take(whole.col, self.entries)
+        super().__init__(rowptr, col, whole.num_rows, whole.num_cols)
 
     @builder
     def _make_transposed(self) -> tuple[CSR, Tensor]:
         other, perm = self.whole.transposed()
-        keep = self.keep[perm]
-        perm = self.rank[perm[keep]].long()
-        if other is self.whole and torch.equal(keep, self.keep):
-            return self, perm
-        part = PartialCSR(other, keep)
-        if torch.equal(part.rowptr, self.rowptr) and torch.equal(part.col, self.col):
-            return self, perm  # what is left of a directed graph may be undirected
+        keep = _take(self.keep, perm)
+        same = other is self.whole and torch.equal(keep, self.keep)
+        part = self if same else PartialCSR(other, keep)
+        perm = _take(self.rank, _take(perm, part.entries)).long()
+        if same or (torch.equal(part.rowptr, self.rowptr) and torch.equal(part.col, self.col)):
+            return self, perm  # what is left of a directed graph may be undirected, too
         back = torch.empty_like(perm)
         back[perm] = torch.arange(perm.numel(), device=perm.device)
         part._transposed = (self, back)
         return part, perm
+
+
+def _take(values: Tensor, places: Tensor) -> Tensor:
+    """``values[places]``, several times faster than writing it so on a CPU."""
+    return values.index_select(0, places)
 
 
 class Subgraph(Graph):
@@ -67,13 +70,13 @@ class Subgraph(Graph):
     @builder
     def _make_looped(self) -> tuple[CSR, Tensor, Tensor, Tensor, Tensor]:
         looped, entries = self.whole.with_self_loops()[:2]
-        entries = entries[self.csr.entries]
+        entries = _take(entries, self.csr.entries)
         keep = torch.zeros(looped.num_entries, dtype=torch.bool, device=self.device)
         keep[entries] = True
         missing = (looped.row == looped.col) & ~keep
         csr = PartialCSR(looped, keep | missing)
-        loops = csr.rank[missing].long()
-        return csr, csr.rank[entries].long(), loops, loops[:0], loops[:0]
+        loops = _take(csr.rank, missing.nonzero().squeeze(1)).long()
+        return csr, _take(csr.rank, entries).long(), loops, loops[:0], loops[:0]
 
 
 @builder
@@ -122,15 +125,17 @@ def drop_links(graph: Graph, pairs: Tensor, strict: bool = True) -> Graph:
         ValueError: If `pairs` is malformed, or one of them is no edge and `strict` is set.
     """
     pairs = check_pairs(graph, pairs)
-    both = torch.cat([pairs, pairs.flip(0)], dim=1)
-    entries, found = find_entries(graph.csr, both[0], both[1])
-    if strict:
-        there = found[: pairs.size(1)] | found[pairs.size(1) :]
-        if not there.all():
-            first, second = pairs[:, int(there.int().argmin())].tolist()
-            raise ValueError(
-                f"pair ({first}, {second}) is no edge of the graph; strict=False ignores such pairs"
-            )
+    there, found = find_entries(graph.csr, pairs[0], pairs[1])
+    if graph.is_undirected:
+        back, back_found = _take(graph.reverse_edge, there) if graph.num_edges else there, found
+    else:
+        back, back_found = find_entries(graph.csr, pairs[1], pairs[0])
+    if strict and not (found | back_found).all():
+        first, second = pairs[:, int((found | back_found).int().argmin())].tolist()
+        raise ValueError(
+            f"pair ({first}, {second}) is no edge of the graph; strict=False ignores such pairs"
+        )
     keep = torch.ones(graph.num_edges, dtype=torch.bool, device=graph.device)
-    keep[entries[found]] = False
+    keep[there[found]] = False
+    keep[back[back_found]] = False
     return Subgraph(graph, keep)

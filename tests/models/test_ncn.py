@@ -67,16 +67,20 @@ def test_published_models_have_the_published_number_of_weights(name):
 @pytest.mark.parametrize("conv", [*AGGREGATIONS, *PURE])
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_removed_links_are_as_if_they_had_never_been(conv, num_layers):
-    n = 20
+    torch.manual_seed(0)
+    n, width = 20, 16
     edges = random_edges(n, 40, undirected=True, loops=False)
     graph = Graph.from_edge_index(edges, n)
     links = edges[:, edges[0] < edges[1]][:, :7]
     gone = {tuple(pair) for pair in torch.cat([links, links.flip(0)], dim=1).T.tolist()}
     rest = torch.tensor([pair for pair in edges.T.tolist() if tuple(pair) not in gone]).T
     x = SparseFeatures.from_dense(torch.randn(n, 6, dtype=F64).relu())
-    encoder = NCNMPNN(6, 4, num_layers, conv, residual=True, layer_norm=True).double()
+    encoder = NCNMPNN(6, width, num_layers, conv, residual=True, layer_norm=True).double()
     seen, anew = drop_links(graph, links), Graph.from_edge_index(rest, n)
-    for predictor in (NCNPredictor(4, node_mlp=True), NCNCPredictor(4, node_mlp=True, offset=0.0)):
+    for predictor in (
+        NCNPredictor(width, node_mlp=True),
+        NCNCPredictor(width, node_mlp=True, offset=0.0),
+    ):
         predictor = predictor.double()
         outs, grads = [], []
         for part in (seen, anew):

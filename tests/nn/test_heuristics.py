@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gnnzoo import nn
-from gnnzoo.nn import source_blocks
+from gnnzoo.nn import source_blocks, walk_heuristics
 from gnnzoo.ops import Graph, drop_links
 from tests.reference import heuristics
 from tests.reference.dense import adjacency
@@ -80,6 +80,17 @@ def test_small_blocks_give_the_same(name, limit, monkeypatch):
     for most in (1, 100):
         monkeypatch.setattr(source_blocks, limit, most)
         torch.testing.assert_close(SCORERS[name]()(None, graph, pairs), want)
+
+
+@pytest.mark.parametrize("name", ["katz", "katz_five", "katz_all"])
+def test_walks_are_the_same_listed_or_multiplied(name, monkeypatch):
+    edge_index, n = GRAPHS["larger"]
+    graph, pairs = Graph.from_edge_index(edge_index, n), all_pairs(n)
+    outs = []
+    for cost in (0, 10**9):
+        monkeypatch.setattr(walk_heuristics, "WALK_COST", cost)
+        outs.append(SCORERS[name]()(None, graph, pairs))
+    torch.testing.assert_close(outs[0], outs[1])
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)

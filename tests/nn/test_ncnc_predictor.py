@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from gnnzoo.nn import NCNCPredictor, NCNPredictor
-from gnnzoo.nn.ncnc_predictor import calibrated
+from gnnzoo.nn import NCNCPredictor, NCNPredictor, completion_table
+from gnnzoo.nn.calibration import Calibration
 from gnnzoo.ops import Graph
 from tests.reference import ncn
 from tests.reference.dense import adjacency
@@ -71,7 +71,7 @@ def test_calibration_is_the_published_formula():
     for scale, offset, pt, alpha in ((4.3, 2.8, 0.75, 1.0), (2.5, 6.0, 0.1, 1.05), (1, 0, 1, 0)):
         p = torch.sigmoid(scale * (logit - offset))
         want = alpha * pt * p / (pt * p + 1 - p)
-        found = calibrated(logit, scale, offset, math.log(pt), alpha)
+        found = Calibration(scale, offset, alpha)(logit, math.log(pt))
         torch.testing.assert_close(found, want)
         assert (found.diff() >= 0).all()
         assert ((found >= 0) & (found <= alpha)).all()
@@ -79,7 +79,7 @@ def test_calibration_is_the_published_formula():
 
 def test_calibration_survives_huge_logits():
     logit = torch.tensor([-1e3, 1e3], requires_grad=True)
-    out = calibrated(logit, 5.0, 3.0, math.log(0.1), 0.9)
+    out = Calibration(5.0, 3.0, 0.9)(logit, math.log(0.1))
     assert out.tolist() == pytest.approx([0.0, 0.9])
     out.sum().backward()
     assert logit.grad.isfinite().all()
@@ -106,6 +106,40 @@ def test_splitting_and_asking_once_change_nothing(depth, compat):
             torch.testing.assert_close(model(X, GRAPH, PAIRS), want)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("learn_pt", [False, True])
+@pytest.mark.parametrize("max_values", [1, 1 << 26])
+def test_a_table_of_all_links_gives_the_same(depth, compat, learn_pt, max_values, monkeypatch):
+    monkeypatch.setattr(completion_table, "MAX_VALUES", max_values)
+    outs, grads = [], []
+    for table in (False, True):
+        model = make(depth=depth, reference_compat=compat, learn_pt=learn_pt, table=table)
+        x = X.clone().requires_grad_()
+        outs.append(model(x, GRAPH, PAIRS))
+        grads.append(torch.autograd.grad(outs[-1].square().sum(), [x, *model.parameters()]))
+    torch.testing.assert_close(outs[1], outs[0])
+    torch.testing.assert_close(grads[1], grads[0])
+
+
+def test_a_table_is_made_once_and_where_it_is_worth_it(monkeypatch):
+    model, asked = make(depth=2), []
+    monkeypatch.setattr(
+        model, "_asked", lambda levels, links: asked.append((len(levels), links.size(1)))
+        or type(model)._asked(model, levels, links)
+    )  # fmt: skip
+    every = torch.cartesian_prod(torch.arange(N), torch.arange(N)).T
+    model(X, GRAPH, PAIRS)
+    few = list(asked)
+    asked.clear()
+    model(X, GRAPH, every)
+    assert asked == [(2, N * (N + 1) // 2), (1, N * (N + 1) // 2)]
+    assert all(links < N * (N + 1) // 2 for _, links in few)
+    capped = make(train_cap=50)
+    assert not capped._uses_table(GRAPH, every)
+    assert capped.eval()._uses_table(GRAPH, every)
+
+
 def test_every_link_is_asked_about_once():
     asked = []
     for i, j in PAIRS.T.tolist():
@@ -123,7 +157,7 @@ def gradients(model, chance=None):
     x = X.clone().requires_grad_()
     parameters = [x, *model.parameters()]
     if chance is not None:
-        model._asked = lambda levels, queries: chance
+        model._asked = lambda levels, links: chance
     out = logsigmoid(model(x, GRAPH, PAIRS)).sum()
     return torch.autograd.grad(out, parameters, allow_unused=True)
 
@@ -167,7 +201,7 @@ def test_caps_that_are_large_enough_change_nothing():
 def test_capped_completion_is_right_on_average_and_repeats_with_the_seed():
     def pooled(model):
         levels = model._levels(X, GRAPH)
-        return model._completed(levels[0], levels[1:], PAIRS)[0].detach()
+        return model._by_queries(levels[0], levels[1:], PAIRS, math.log(model.pt))[0].detach()
 
     capped, want = make(eval_cap=2).eval(), pooled(make().eval())
     torch.manual_seed(0)
@@ -230,6 +264,7 @@ def test_nothing_to_complete_and_no_pairs():
 
 @pytest.mark.parametrize("compat", [False, True])
 def test_runs_under_inference_mode_and_autocast(compat):
+    torch.manual_seed(0)
     model = NCNCPredictor(H, **BASE, reference_compat=compat).eval()
     want = model(X.float(), GRAPH, PAIRS)
     with torch.inference_mode():
@@ -253,3 +288,14 @@ def test_runs_under_inference_mode_and_autocast(compat):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         NCNCPredictor(H, **settings)
+
+
+def test_completion_draws_nothing_unless_as_published():
+    """Dropout stays out of the links asked about; the networks are back in training afterwards."""
+    for compat in (False, True):
+        model, modes = make(dropout=0.5, reference_compat=compat).train(), []
+        model.product_mlp.register_forward_hook(lambda m, *_, to=modes: to.append(m.training))
+        model(X, GRAPH, PAIRS)
+        assert modes == [compat] * (len(modes) - 1) + [True]
+        assert len(modes) > 1
+        assert model.overlap_mlp.training
