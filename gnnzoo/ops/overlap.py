@@ -55,7 +55,7 @@ def neighbor_overlap(
     exceeds `max_items` is a chunk of its own.
 
     Paper: "Neural Common Neighbor with Completion for Link Prediction" (Wang et al., ICLR 2024),
-    eq. 9 and 12, https://arxiv.org/abs/2302.00890
+    https://arxiv.org/abs/2302.00890
 
     Args:
         graph: Whose edges count.

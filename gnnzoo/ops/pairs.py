@@ -45,7 +45,7 @@ def entry_keys(csr: CSR) -> Tensor:
 
 @builder
 def _make_keys(csr: CSR) -> Tensor:
-    return csr.row.long().mul_(csr.num_cols).add_(csr.col)
+    return (csr.row.long() * csr.num_cols).add_(csr.col)
 
 
 @builder

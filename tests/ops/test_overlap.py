@@ -10,7 +10,16 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gnnzoo.ops import Bags, Graph, backends, drop_links, keep_entries, neighbor_overlap, pool_bags
+from gnnzoo.ops import (
+    CSR,
+    Bags,
+    Graph,
+    backends,
+    drop_links,
+    keep_entries,
+    neighbor_overlap,
+    pool_bags,
+)
 from gnnzoo.ops.overlap import _plan
 from tests.reference.graphs import kinds, random_edges
 from tests.reference.overlap import dense_bags, dense_overlap
@@ -216,6 +225,21 @@ def test_repeated_pairs_get_a_bag_each(backend):
     for ours, theirs in zip(bags_of(thrice), bags_of(once), strict=True):
         assert torch.equal(ours.node, theirs.node.repeat(3))
         assert torch.equal(ours.counts(), theirs.counts().repeat(3))
+
+
+def test_wide_indices_give_the_same(backend):
+    graph, pairs = graph_and_pairs("hub")
+    csr = CSR(graph.csr.rowptr.long(), graph.csr.col.long(), 40, 40)
+    wide, row = Graph(csr, graph.slot), csr.row.clone()
+    for ours, theirs in zip(
+        bags_of(neighbor_overlap(wide, pairs, differences=True)),
+        bags_of(neighbor_overlap(graph, pairs, differences=True)),
+        strict=True,
+    ):
+        assert_equal(ours, theirs)
+    part = drop_links(wide, graph.edge_index[:, ::3])
+    assert torch.equal(part.edge_index, drop_links(graph, graph.edge_index[:, ::3]).edge_index)
+    assert torch.equal(csr.row, row)  # the graph's own arrays are left alone
 
 
 @pytest.mark.parametrize("kind", GRAPHS)
