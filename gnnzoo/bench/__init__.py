@@ -13,6 +13,7 @@ from gnnzoo.bench.dagnn import dagnn
 from gnnzoo.bench.gcn import gcn
 from gnnzoo.bench.harness import Contestant, Result, race
 from gnnzoo.bench.loop import loop
+from gnnzoo.bench.ncn import ncn
 from gnnzoo.bench.overlap import overlap
 from gnnzoo.bench.report import Row, print_table, write_csv
 from gnnzoo.bench.sheaf import sheaf
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Case]]] = {
     "dagnn": dagnn,
     "gcn": gcn,
     "loop": loop,
+    "ncn": ncn,
     "overlap": overlap,
     "sheaf": sheaf,
     "spmm": spmm,
