@@ -46,6 +46,7 @@ def build_model(settings) -> nn.Module:
 
 
 ASKED_FOR = [name for name in options("tuned") if name.startswith(("luo2024/", "searched/"))]
+FOR_LINKS = [name for name in options("tuned") if name.startswith("heart/")]
 
 
 def check_recipe(name: str, composed) -> None:
@@ -56,7 +57,7 @@ def check_recipe(name: str, composed) -> None:
     assert first_line.startswith("# "), "a recipe says where it is from"
 
 
-@pytest.mark.parametrize("name", sorted({*options("tuned")} - {*ASKED_FOR}))
+@pytest.mark.parametrize("name", sorted({*options("tuned")} - {*ASKED_FOR, *FOR_LINKS}))
 def test_every_recipe_composes_builds_and_is_found_by_itself(name):
     dataset, head, pair = name.split("/")
     model, trainer = (
@@ -85,6 +86,14 @@ def test_recipes_beside_the_default_one_run_an_epoch(name, workspace, toy_graph)
     settings = {"dataset.path": str(toy_graph), "trainer.epochs": 1, **width}
     record = run(model=model, dataset="file", tuned=name, **settings)
     assert (record["status"], record["tuned"]) == ("finished", name)
+
+
+@pytest.mark.parametrize("name", FOR_LINKS)
+def test_recipes_of_a_protocol_for_links_apply_when_asked_for_by_name(name):
+    protocol, dataset, head = name.split("/")
+    parts = [f"dataset={dataset}", f"head={head}", "model=ncn_mpnn", f"protocol={protocol}"]
+    check_recipe(name, compose([*parts, f"tuned={name}"]))
+    assert compose(parts).tuned != name
 
 
 def test_precedence_is_part_then_recipe_then_command_line():
