@@ -46,15 +46,15 @@ class Recording:
         self.composed, self.settings = composed, composed.settings
         self.run_dir, self.in_sweep = run_dir, in_sweep
         self.began = time.perf_counter()
-        choices = composed.choices
+        choices, config = composed.choices, OmegaConf.to_container(composed.settings, resolve=True)
         self.name = f"{choices['model']} on {choices['dataset']}, seed {identity.seed}"
         self.record = new_record(
-            config=OmegaConf.to_container(composed.settings, resolve=True),
+            config=config,
             cell_hash=identity.cell_hash,
             code_hash=identity.code_hash,
             seed=identity.seed,
             tuned=composed.tuned,
-            protocol={"name": choices["protocol"], **composed.settings.protocol},
+            protocol={"name": choices["protocol"], **config["protocol"]},
         )
         self.resumes = (run_dir / "checkpoint.pt").is_file()
         self.tracks: Tracks | None = None

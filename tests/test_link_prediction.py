@@ -152,3 +152,22 @@ def test_links_held_out_change_no_weight(workspace, tmp_path):
         Backprop(epochs=2).fit(encoder, head)
         weights.append([*encoder.state_dict().values(), *head.state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_hard_negatives_run_from_edges_alone(workspace, bare_graph, monkeypatch):
+    monkeypatch.setenv("GNNZOO_DATA", str(workspace / "data"))
+    record = run(
+        dataset="file",
+        head="heuristic",
+        model="none",
+        trainer="none",
+        protocol="heart",
+        **{
+            "dataset.path": str(bare_graph),
+            "protocol.num_own": 10,
+            "protocol.heuristics": ["ra", "ppr"],
+            "head.metrics": ["hits@10"],
+        },
+    )
+    assert record["protocol"]["heuristics"] == ["ra", "ppr"]
+    assert set(record["metrics"]) == {"mrr", "hits@10"}
