@@ -45,6 +45,10 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     data = prepare(data, transforms, settings.features, encoder_type, device)
     task = replace(task, data=data, transforms=tuple(transforms))
     head = build(settings.head, trusted, task=task.without_test()).to(device)
+    if head.width == 0 and getattr(encoder_type, "reads_features", True):
+        raise ConfigError(
+            "head.predictor reads no embeddings; model=none trainer=none goes with it"
+        )
     samples = getattr(head, "batching", None) is not None
     if samples and getattr(encoder_type, "fits_one_graph", False):
         raise ConfigError(

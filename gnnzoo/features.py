@@ -1,5 +1,6 @@
 """What stands for the features of nodes: those of the data set, degrees, ids or an embedding."""
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -32,6 +33,13 @@ def choose_kind(features: Any, data: Any, encoder_type: Any) -> str:
         return "embedding" if data.x is None else "given"
     if kind == "given" and data.x is None:
         raise ConfigError("this graph has no features; features.kind=embedding learns some")
+    if kind == "ids" and "num_embeddings" not in signature(encoder_type).parameters:
+        raise ConfigError(
+            f"features.kind=ids needs an encoder that embeds ids and {encoder_type.__name__} does "
+            "not; features.kind=embedding works with all"
+        )
+    if kind in ("ids", "embedding") and features.sparse == "always":
+        raise ConfigError(f"features.sparse=always does not go with features.kind={kind}")
     return kind
 
 

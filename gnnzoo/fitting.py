@@ -16,14 +16,15 @@ def test_scores(parts: Parts, fit: Fit, device: torch.device) -> dict[str, dict[
         ``{name: {"val", "test", "epoch", "mode"}}``, the form of a run record.
     """
     model = nn.ModuleDict({"encoder": parts.encoder, "head": parts.head})
-    metrics = {}
+    metrics, tests = {}, {}
     for name, best in fit.selection.best.items():
-        model.load_state_dict(best.state)
-        with parts.trainer.autocast(device):
-            test = parts.head.test(parts.encoder, parts.task.test)
+        if best.epoch not in tests:
+            model.load_state_dict(best.state)
+            with parts.trainer.autocast(device):
+                tests[best.epoch] = parts.head.test(parts.encoder, parts.task.test)
         metrics[name] = {
             "val": best.val,
-            "test": test[name],
+            "test": tests[best.epoch][name],
             "epoch": best.epoch + 1,
             "mode": best.mode,
         }

@@ -63,7 +63,7 @@ def test_common_neighbours_decide_where_triads_close(triads):
         for predictor in (NCNPredictor(16, "gae"), NCNPredictor(16), NCNCPredictor(16))
     )
     assert ncn > gae + 0.05
-    assert ncnc > ncn - 0.02
+    assert ncnc > ncn
 
 
 def test_an_interrupted_training_goes_on_bit_for_bit(triads, tmp_path):
@@ -126,6 +126,20 @@ def test_a_head_for_links_refuses_a_protocol_of_nodes(workspace):
         run(dataset="digits", head="dot", model="gcn", protocol="digits/node")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"features.kind": "ids", "model": "gcn"}, "features.kind=embedding works with all"),
+        ({"features.kind": "embedding", "features.sparse": "always"}, "does not go with"),
+        ({"head": "heuristic", "model": "gcn"}, "reads no embeddings; model=none"),
+    ],
+)
+def test_settings_that_do_not_fit_say_what_does(workspace, bare_graph, settings, message):
+    known = {"dataset": "file", "head": "dot", "dataset.path": str(bare_graph)}
+    with pytest.raises(ConfigError, match=message):
+        run(**{**known, "protocol.metric": "auc", "head.batch_size": 32, **settings})
+
+
 def test_features_that_are_not_there_cannot_be_given(workspace, bare_graph):
     with pytest.raises(ConfigError, match=r"features.kind=embedding learns some"):
         run(
@@ -133,25 +147,6 @@ def test_features_that_are_not_there_cannot_be_given(workspace, bare_graph):
             head="dot",
             **{"dataset.path": str(bare_graph), "features.kind": "given", "head.batch_size": 32},
         )
-
-
-def test_links_held_out_change_no_weight(workspace, tmp_path):
-    """Other test links, drawn from the same graph, leave the whole training as it was."""
-    edges = closed_triads(80, 200)
-    splits = RandomLinks(metric="auc")(
-        GraphDataset("one", Data(edge_index=edges, num_nodes=80), "0" * 64), seed=0
-    )
-    poisoned = copy.deepcopy(splits)
-    poisoned.test.positives[:] = torch.randint(80, poisoned.test.positives.shape)
-    weights = []
-    for task in (splits, poisoned):
-        torch.manual_seed(0)
-        task.data.x = torch.ones(80, 4)
-        head = LinkHead(task.without_test(), NCNPredictor(8), batch_size=32)
-        encoder = NCNMPNN(4, 8)
-        Backprop(epochs=2).fit(encoder, head)
-        weights.append([*encoder.state_dict().values(), *head.state_dict().values()])
-    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
 def test_hard_negatives_run_from_edges_alone(workspace, bare_graph, monkeypatch):

@@ -1,6 +1,7 @@
 """Protocols of link prediction: which links are held out, and which pairs stand against them."""
 
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,6 +144,9 @@ def link_task(
 ) -> LinkTask:
     """Join a split with the data set it is of, and check it against leakage."""
     num_nodes = dataset.data.num_nodes
+    for key in ("edge_weight", "edge_attr"):
+        if dataset.data.get(key) is not None:
+            warnings.warn(f"{key} is not used when links are predicted", stacklevel=3)
     data = Data(num_nodes=num_nodes)
     if dataset.data.x is not None:
         data.x = dataset.data.x

@@ -135,23 +135,31 @@ class LinkHead(nn.Module):
         seen = self._graph
         if split.edge_index is not None:
             seen = self._graph.with_edges(split.edge_index)
-        training = encoder.training, self.predictor.training
-        encoder.eval(), self.predictor.eval()
-        with torch.inference_mode():
-            h = encoder(**inputs(encoder, seen.data))
-            positives = self._scores_of(h, seen.graph, split.positives)
-            shape = split.negatives.shape[1:]
-            negatives = self._scores_of(h, seen.graph, split.negatives.flatten(1)).view(shape)
-        encoder.train(training[0])
-        self.predictor.train(training[1])
+        positives, negatives = self._scores_of(encoder, seen, split)
         scores = {"loss": _loss(positives, negatives).item()}
         return scores | {
             name: metric(positives, negatives) for name, metric in self.metrics.items()
         }
 
-    def _scores_of(self, h: Tensor, graph: Graph, pairs: Tensor) -> Tensor:
-        parts = pairs.split(self.eval_batch_size, dim=1)
-        return torch.cat([self.predictor(h, graph, part).float() for part in parts])
+    def _scores_of(
+        self, encoder: nn.Module, seen: MessageGraph, split: LinkSplit
+    ) -> tuple[Tensor, Tensor]:
+        pairs = torch.cat([split.positives, split.negatives.flatten(1)], dim=1)
+        models = (encoder, self.predictor)
+        training = [model.training for model in models]
+        try:
+            for model in models:
+                model.eval()
+            with torch.inference_mode():
+                h = encoder(**inputs(encoder, seen.data))
+                score = self.predictor.scorer(h, seen.graph)
+                parts = pairs.split(self.eval_batch_size, dim=1)
+                scores = torch.cat([score(part).float() for part in parts])
+        finally:
+            for model, was in zip(models, training, strict=True):
+                model.train(was)
+        positives, negatives = scores.tensor_split([split.positives.size(1)])
+        return positives, negatives.view(split.negatives.shape[1:])
 
 
 def _moved(split: LinkSplit, device: torch.device) -> LinkSplit:

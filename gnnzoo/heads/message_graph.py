@@ -67,11 +67,17 @@ class MessageGraph:
         return [(key, self.data[key]) for key in keys if self.data.get(key) is not None]
 
     def _anew(self, data: Data, graph: Graph) -> Data:
+        width = data.x.size(-1) if data.x is not None else None
         for transform in self.transforms:
             if isinstance(transform, CSRGraph):
                 data.graph = graph  # the same, without sorting edges that are sorted
             elif getattr(transform, "reads_edges", True):
                 data = transform(data)
+                if width is not None and data.x.size(-1) != width:
+                    raise ValueError(
+                        f"{type(transform).__name__} adds columns to x and would add them again "
+                        "whenever links are taken away; let it make a field of its own"
+                    )
         return data
 
 

@@ -3,11 +3,11 @@
 import math
 
 from torch import Tensor, nn
-from torch_geometric.nn.resolver import activation_resolver
 
 from gnnzoo.models.fixed_step import ADAPTIVE, STEPS, integrate, integrate_adaptively
 from gnnzoo.models.sheaf_encoder import CONNECTION, SheafContext, SheafEncoder, given_maps
 from gnnzoo.nn import SheafConv
+from gnnzoo.nn.activation import make_activation
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.nn.sheaf_conv import MAPS
 
@@ -183,7 +183,7 @@ class ContinuousNSD(SheafEncoder):
             undirected=undirected,
         )
         flow = SheafFlow(
-            conv, nn.Identity() if act is None else activation_resolver(act), t, method, step_size,
+            conv, make_activation(act), t, method, step_size,
             rtol, atol, reference_sign, share_maps or given,
         )  # fmt: skip
         super().__init__(

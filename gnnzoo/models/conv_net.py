@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
-from torch_geometric.nn.resolver import activation_resolver
 
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.mlp import MLPLayer, make_norm
 from gnnzoo.nn import FeatureDropout, FeatureLinear, VirtualNode
+from gnnzoo.nn.activation import make_activation
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.ops import Graph, SparseFeatures
 
@@ -46,7 +46,7 @@ class ConvLayer(nn.Module):
         self.conv = conv
         self.residual = FeatureLinear(in_channels, out_channels) if residual else None
         self.norm = make_norm(norm, out_channels)
-        self.act = nn.Identity() if act is None else activation_resolver(act)
+        self.act = make_activation(act)
         self.virtual_node = VirtualNode(out_channels) if virtual_node else None
 
     @property

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
-from torch_geometric.nn.resolver import activation_resolver
 
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.mlp import MLPLayer, make_norm
 from gnnzoo.nn import FeatureDropout, GatedGCNConv
+from gnnzoo.nn.activation import make_activation
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.nn.gated_gcn_conv import entry_gate_weights, to_entries
 from gnnzoo.ops import Graph, SparseFeatures
@@ -54,7 +54,7 @@ class GatedGCNLayer(nn.Module):
         self.conv = GatedGCNConv(channels, channels, channels)
         self.norm = make_norm(norm, channels)
         self.edge_norm = make_norm(norm, channels) if updates_edges else None
-        self.act = activation_resolver(act)
+        self.act = make_activation(act)
         self.dropout = FeatureDropout(dropout)
         self.residual = residual
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
-from torch_geometric.nn.resolver import activation_resolver
 
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.mlp import MLPLayer
 from gnnzoo.nn import FeatureDropout, GCN2Conv
+from gnnzoo.nn.activation import make_activation
 from gnnzoo.nn.checks import check_count, check_probability
 from gnnzoo.ops import Graph, SparseFeatures
 
@@ -24,7 +24,7 @@ class GCNIILayer(nn.Module):
         super().__init__()
         self.dropout = FeatureDropout(dropout)
         self.conv = GCN2Conv(channels, alpha, theta, layer)
-        self.act = activation_resolver(act)
+        self.act = make_activation(act)
 
     def reset_parameters(self) -> None:
         self.conv.reset_parameters()

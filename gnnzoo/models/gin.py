@@ -1,11 +1,11 @@
 """GIN: sums of neighbours through a small MLP."""
 
 from torch import nn
-from torch_geometric.nn.resolver import activation_resolver
 
 from gnnzoo.models.conv_net import ConvNet
 from gnnzoo.models.mlp import make_norm
 from gnnzoo.nn import GINConv
+from gnnzoo.nn.activation import make_activation
 
 
 class GIN(ConvNet):
@@ -59,7 +59,7 @@ class GIN(ConvNet):
         mlp = nn.Sequential(
             nn.Linear(in_channels, out_channels),
             make_norm(self.mlp_norm, out_channels),
-            activation_resolver(self.mlp_act),
+            make_activation(self.mlp_act),
             nn.Linear(out_channels, out_channels),
         )
         return GINConv(mlp, train_eps=self.train_eps)

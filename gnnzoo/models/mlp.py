@@ -1,10 +1,10 @@
 """Multi-layer perceptron: every node by itself, the graph unused."""
 
 from torch import Tensor, nn
-from torch_geometric.nn.resolver import activation_resolver
 
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.nn import FeatureDropout, FeatureLinear
+from gnnzoo.nn.activation import make_activation
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.ops import Graph, SparseFeatures
 
@@ -35,7 +35,7 @@ class MLPLayer(nn.Module):
         self.dropout = FeatureDropout(dropout)
         self.linear = FeatureLinear(in_channels, out_channels)
         self.norm = make_norm(norm, out_channels)
-        self.act = nn.Identity() if act is None else activation_resolver(act)
+        self.act = make_activation(act)
 
     def reset_parameters(self) -> None:
         self.linear.reset_parameters()

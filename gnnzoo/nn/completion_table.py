@@ -6,6 +6,7 @@ from torch import Tensor
 from gnnzoo.nn.calibration import Calibration
 from gnnzoo.ops import Graph
 from gnnzoo.ops.overlap import without_loops
+from gnnzoo.ops.spmm import compute_dtype
 
 MAX_NODES = 8192
 MAX_VALUES = 1 << 26  # numbers of all nodes beside some pairs, made at a time
@@ -56,7 +57,7 @@ def complete_by_table(
         table: ``[num_nodes, num_nodes]``.
         returns: sums ``[num_pairs, channels]``, and the number of nodes in each, ``[num_pairs]``.
     """
-    edges = _mask(graph)
+    edges, dtype = _mask(graph), compute_dtype(x)
     step = max(MAX_VALUES // max(graph.num_nodes, 1), 1)
     priors = log_prior.split(step) if isinstance(log_prior, Tensor) else None
     sums, counts = [], []
@@ -67,10 +68,10 @@ def complete_by_table(
         if not with_themselves:
             first_only.scatter_(1, second.unsqueeze(1), False)
             second_only.scatter_(1, first.unsqueeze(1), False)
-        weight = (of_first & of_second).to(x.dtype)
+        weight = (of_first & of_second).to(dtype)
         weight = weight + first_only * calibration(table[second], prior)
         weight = weight + second_only * calibration(table[first], prior)
-        sums.append(weight.to(x.dtype) @ x)
+        sums.append((weight.to(dtype) @ x.to(dtype)).to(x.dtype))
         counts.append((of_first & of_second).sum(1) + first_only.sum(1) + second_only.sum(1))
     return torch.cat(sums), torch.cat(counts)
 

@@ -1,14 +1,21 @@
 """Neural common neighbour: a pair of nodes seen through the neighbours that both have."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.nn.ncn_blocks import node_block, overlap_block, product_block, reset, score_block
-from gnnzoo.nn.pair_predictors import PairPredictor, as_pairs, check_embeddings, pair_product
+from gnnzoo.nn.pair_predictors import (
+    PairPredictor,
+    as_pairs,
+    check_embeddings,
+    last_layer,
+    pair_product,
+)
 from gnnzoo.nn.two_hop_overlap import near_and_far
 from gnnzoo.ops import Bags, Graph, keep_entries, neighbor_overlap, pool_bags
-from gnnzoo.ops.spmm import compute_dtype
 
 VARIANTS = ("gae", "gae+cn", "ncn", "ncn-diff", "ncn2")
 POOLING = ("ncn", "ncn-diff", "ncn2")
@@ -102,6 +109,16 @@ class NCNPredictor(PairPredictor):
             nn.init.constant_(self.beta, self.start_beta)
 
     def forward(self, x: Tensor, graph: Graph | None, pairs: Tensor) -> Tensor:
+        return self._scored(x, graph, pairs)
+
+    def scorer(self, x: Tensor, graph: Graph | None) -> Callable[[Tensor], Tensor]:
+        """As of `PairPredictor`: x' is made once, for all nodes."""
+        pooled = None if self.node_mlp is None else x + self.node_mlp(x)
+        return lambda pairs: self._scored(x, graph, pairs, pooled)
+
+    def _scored(
+        self, x: Tensor, graph: Graph | None, pairs: Tensor, pooled: Tensor | None = None
+    ) -> Tensor:
         pairs = self.checked(x, graph, pairs)
         if self.variant == "gae":
             return self.logits(x, pairs)
@@ -115,7 +132,7 @@ class NCNPredictor(PairPredictor):
             outer = (found.first_only, found.second_only)
         elif self.variant == "ncn2":
             outer = near_and_far(graph, pairs)
-        common, *rest = self.pooled(x, [found.common, *(outer or ())])
+        common, *rest = self._sums(x, [found.common, *(outer or ())], pooled)
         branch = self.of_overlap(common, counts)
         if outer is not None:
             branch = branch + self.outer_mlp(rest[0] + rest[1])
@@ -135,12 +152,14 @@ class NCNPredictor(PairPredictor):
         keep = torch.rand(graph.num_edges, device=graph.device) >= self.edge_dropout
         return keep_entries(graph, keep)
 
-    def pooled(self, x: Tensor, bags: list[Bags]) -> list[Tensor]:
-        """Sums of x' over bags; x' is made once, for the nodes in them only."""
-        if self.node_mlp is not None:
-            x, bags = only_used(x, bags)
-            x = x + self.node_mlp(x)
-        return [pool_bags(x, part) for part in bags]
+    def _sums(self, x: Tensor, bags: list[Bags], pooled: Tensor | None) -> list[Tensor]:
+        """Sums of x' over bags; where x' is not there yet, it is made for the nodes in them."""
+        if pooled is None:
+            pooled = x
+            if self.node_mlp is not None:
+                x, bags = only_used(x, bags)
+                pooled = x + self.node_mlp(x)
+        return [pool_bags(pooled, part) for part in bags]
 
     def of_overlap(self, pooled: Tensor, counts: Tensor) -> Tensor:
         r"""The branch :math:`\beta f`; empty overlaps share a row as far as nothing is drawn.
@@ -162,8 +181,8 @@ class NCNPredictor(PairPredictor):
     def logits(self, x: Tensor, pairs: Tensor, branch: Tensor | None = None) -> Tensor:
         """``[num_pairs]``: o of g and what overlaps add to it."""
         h = self.product_mlp(pair_product(x, pairs))
-        h = self.score_mlp(h if branch is None else h + branch).squeeze(1)
-        return h.to(compute_dtype(h))
+        h = self.score_mlp[:-1](h if branch is None else h + branch)
+        return last_layer(self.score_mlp[-1], h)
 
 
 def spread(some: Tensor, rows: Tensor, num_rows: int) -> Tensor:

@@ -2,6 +2,7 @@
 be linked to them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from gnnzoo.nn.completion_table import (
 )
 from gnnzoo.nn.ncn_blocks import chance_block
 from gnnzoo.nn.ncn_predictor import NCNPredictor
-from gnnzoo.nn.pair_lists import select, side_by_side, unique_pairs
+from gnnzoo.nn.pair_lists import pieces, select, side_by_side, unique_pairs
 from gnnzoo.nn.pair_predictors import pair_product
 from gnnzoo.ops import Bags, Graph, neighbor_overlap, pool_bags, sample_bags
 from gnnzoo.ops.spmm import compute_dtype
@@ -26,6 +27,7 @@ from gnnzoo.ops.spmm import compute_dtype
 # Values that links asked about have in one layer, where `split_size` says nothing: on a CPU what
 # its caches hold (1.5 times faster than all at once on Cora), elsewhere what bounds the memory.
 CACHED_VALUES, MAX_VALUES = 1 << 19, 1 << 25
+MAX_ITEMS = 1 << 22  # neighbours of pairs that are completed in one go, about 100 bytes each
 
 
 @dataclass(eq=False)
@@ -142,8 +144,14 @@ class NCNCPredictor(NCNPredictor):
     def forward(self, x: Tensor, graph: Graph, pairs: Tensor) -> Tensor:
         if self.depth == 0:
             return super().forward(x, graph, pairs)
-        pairs = self.checked(x, graph, pairs)
-        return self._scores(self._levels(x, graph), pairs)
+        return self._scores(self._levels(x, graph), self.checked(x, graph, pairs))
+
+    def scorer(self, x: Tensor, graph: Graph) -> Callable[[Tensor], Tensor]:
+        """As of `PairPredictor`: x', and the table of all links if one is made, are made once."""
+        if self.depth == 0:
+            return super().scorer(x, graph)
+        levels = self._levels(x, graph)
+        return lambda pairs: self._scores(levels, self.checked(x, graph, pairs))
 
     def _levels(self, x: Tensor, graph: Graph) -> list[Level]:
         """The outermost first; x' is made once for all that share it."""
@@ -163,6 +171,9 @@ class NCNCPredictor(NCNPredictor):
 
     def _scores(self, levels: list[Level], pairs: Tensor) -> Tensor:
         level, *inner = levels
+        parts = list(pieces(level.graph, pairs, MAX_ITEMS)) if inner else [pairs]
+        if len(parts) > 1:
+            return torch.cat([self._scores(levels, part) for part in parts])
         if not inner:
             common = neighbor_overlap(level.graph, pairs).common
             pooled, counts = pool_bags(level.pooled, common), common.counts()
@@ -228,7 +239,10 @@ class NCNCPredictor(NCNPredictor):
         if not self.reference_compat:
             owner = bags.owner()
             bags = select(bags.num_bags, owner, bags.node, bags.node != other[owner])
-        return sample_bags(bags, self.train_cap if self.training else self.eval_cap)
+        if self.training:
+            return sample_bags(bags, self.train_cap)
+        same = torch.Generator(bags.node.device).manual_seed(0)  # a score is no matter of chance
+        return sample_bags(bags, self.eval_cap, same)
 
     @torch.no_grad()
     def _asked(self, levels: list[Level], links: Tensor) -> Tensor:
@@ -240,9 +254,10 @@ class NCNCPredictor(NCNPredictor):
         networks = [self.overlap_mlp, self.product_mlp, self.score_mlp]
         drops = self.training and self.reference_compat
         before = [network.training for network in networks]
-        for network in networks:
-            network.train(drops)
-        logits = [self._scores(levels, part) for part in links.split(step, dim=1)]
-        for network, training in zip(networks, before, strict=True):
-            network.train(training)
-        return torch.cat(logits)
+        try:
+            for network in networks:
+                network.train(drops)
+            return torch.cat([self._scores(levels, part) for part in links.split(step, dim=1)])
+        finally:
+            for network, training in zip(networks, before, strict=True):
+                network.train(training)

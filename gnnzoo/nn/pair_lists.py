@@ -1,9 +1,25 @@
 """Lists of node pairs and of the nodes that belong to each of them."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from gnnzoo.ops import Bags
+from gnnzoo.ops import Bags, Graph
+
+
+def pieces(graph: Graph, pairs: Tensor, most: int) -> Iterator[Tensor]:
+    """The pairs in parts whose nodes have about `most` neighbours together, or one pair.
+
+    Shapes:
+        pairs: ``[2, num_pairs]``, int64; parts alike.
+    """
+    total = graph.csr.row_counts().long()[pairs].sum(0).cumsum(0)
+    if total.numel() == 0 or int(total[-1]) <= most:
+        yield pairs
+        return
+    sizes = torch.bincount(total.div(most, rounding_mode="floor").cpu())
+    yield from pairs.split(sizes[sizes > 0].tolist(), dim=1)
 
 
 def unique_pairs(pairs: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:

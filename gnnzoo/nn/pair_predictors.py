@@ -1,5 +1,8 @@
 """Scores of node pairs from their two embeddings alone."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +33,13 @@ class PairPredictor(nn.Module):
     def forward(self, x: Tensor | None, graph: Graph | None, pairs: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def scorer(self, x: Tensor | None, graph: Graph | None) -> Callable[[Tensor], Tensor]:
+        """``scorer(x, graph)(pairs)`` is ``forward(x, graph, pairs)``, for many lists of pairs.
+
+        What does not depend on the pairs is made once.
+        """
+        return partial(self, x, graph)
+
 
 class DotPredictor(PairPredictor):
     r"""Dot product of two embeddings, :math:`\langle x_i, x_j \rangle`.
@@ -49,8 +59,7 @@ class DotPredictor(PairPredictor):
 
     def forward(self, x: Tensor, graph: Graph | None, pairs: Tensor) -> Tensor:
         check_embeddings(x, self.in_channels)
-        product = pair_product(x, as_pairs(pairs, x.size(0)))
-        return product.to(compute_dtype(product)).sum(1)
+        return pair_product(x.to(compute_dtype(x)), as_pairs(pairs, x.size(0))).sum(1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels})"
@@ -99,8 +108,16 @@ class MLPPredictor(PairPredictor):
 
     def forward(self, x: Tensor, graph: Graph | None, pairs: Tensor) -> Tensor:
         check_embeddings(x, self.in_channels)
-        h = self.mlp(pair_product(x, as_pairs(pairs, x.size(0)))).squeeze(1)
-        return h.to(compute_dtype(h))
+        h = self.mlp[:-1](pair_product(x, as_pairs(pairs, x.size(0))))
+        return last_layer(self.mlp[-1], h)
+
+
+def last_layer(linear: nn.Linear, h: Tensor) -> Tensor:
+    """Logits ``[num_pairs]``, in float32 under autocast too: rounded ones would be ties."""
+    with torch.autocast(h.device.type, enabled=False):
+        dtype = compute_dtype(linear.weight)
+        bias = None if linear.bias is None else linear.bias.to(dtype)
+        return nn.functional.linear(h.to(dtype), linear.weight.to(dtype), bias).squeeze(1)
 
 
 def pair_product(x: Tensor, pairs: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric import EdgeIndex
-from torch_geometric.nn.resolver import activation_resolver
 
+from gnnzoo.nn.activation import make_activation
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.nn.sheaf_learner import (
     ACTS,
@@ -161,7 +161,7 @@ class SheafConv(nn.Module):
         if not right_weight and in_channels != out_channels:
             raise ValueError("right_weight=False needs in_channels == out_channels")
         self.epsilon = nn.Parameter(torch.empty(size)) if residual else None
-        self.act = nn.Identity() if act is None else activation_resolver(act)
+        self.act = make_activation(act)
         self._joins = (
             left_weight and right_weight and residual
             and size * in_channels <= JOINT_WIDTH

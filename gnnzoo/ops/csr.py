@@ -1,5 +1,6 @@
 """Compressed sparse rows: where a matrix has entries, without their values."""
 
+import weakref
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -43,7 +44,10 @@ class CSR:
         self.num_rows = num_rows
         self.num_cols = num_cols
         self._row: Tensor | None = None
-        self._transposed: tuple[CSR, Tensor] | None = None
+        # None in the pattern's place: it is its own transpose. Nothing here refers back to itself,
+        # so that patterns of past steps go at once and do not wait for the garbage collector.
+        self._transposed: tuple[CSR | None, Tensor] | None = None
+        self._origin: tuple[weakref.ref[CSR], Tensor] | None = None  # whose transpose this is
         self._interleaved: dict[int, tuple[CSR, Tensor]] = {}
 
     @classmethod
@@ -121,8 +125,17 @@ class CSR:
         Made once. A symmetric pattern is its own transpose: the same object comes back.
         """
         if self._transposed is None:
-            self._transposed = self._make_transposed()
-        return self._transposed
+            if self._origin is not None and (found := self._whose_transpose()):
+                return found
+            other, perm = self._make_transposed()
+            self._transposed = (None if other is self else other, perm)
+        other, perm = self._transposed
+        return self if other is None else other, perm
+
+    @torch.compiler.disable
+    def _whose_transpose(self) -> "tuple[CSR, Tensor] | None":
+        origin, perm = self._origin[0](), self._origin[1]
+        return None if origin is None else (origin, perm)
 
     @builder
     def _make_transposed(self) -> "tuple[CSR, Tensor]":
@@ -136,7 +149,7 @@ class CSR:
             return self, perm
         back = torch.empty_like(perm)
         back[perm] = torch.arange(perm.numel(), device=perm.device)
-        other._transposed = (self, back)
+        other._origin = (weakref.ref(self), back)
         return other, perm
 
     def interleaved(self, times: int) -> "tuple[CSR, Tensor]":
@@ -181,7 +194,7 @@ class CSR:
             other, perm = self._transposed
             perm = perm.to(device, non_blocking=non_blocking)
             moved._transposed = (
-                moved if other is self else other._moved(device, non_blocking),
+                None if other is None else other._moved(device, non_blocking),
                 perm,
             )
         return moved
@@ -194,6 +207,9 @@ class CSR:
         if self._row is not None:
             moved._row = self._row.to(device, non_blocking=non_blocking)
         return moved
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_origin": None}  # a weak reference cannot be pickled
 
     def __repr__(self) -> str:
         return f"CSR({self.num_rows} x {self.num_cols}, {self.num_entries} entries)"

@@ -22,7 +22,8 @@ class SparseMatrix:
             )
         self.csr = csr
         self.values = values
-        self._transposed: SparseMatrix | None = self if symmetric else None
+        self.symmetric = symmetric
+        self._transposed: SparseMatrix | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -38,6 +39,8 @@ class SparseMatrix:
 
     def transposed(self) -> "SparseMatrix":
         """The transpose, cut off from autograd; the same object if the matrix is symmetric."""
+        if self.symmetric:
+            return self
         if self._transposed is None:
             other, perm = self.csr.transposed()
             self._transposed = SparseMatrix(other, self.values.detach().index_select(0, perm))
@@ -46,7 +49,7 @@ class SparseMatrix:
     def astype(self, dtype: torch.dtype) -> "SparseMatrix":
         if dtype == self.dtype:
             return self
-        return SparseMatrix(self.csr, self.values.to(dtype), symmetric=self._transposed is self)
+        return SparseMatrix(self.csr, self.values.to(dtype), self.symmetric)
 
     def to_dense(self) -> Tensor:
         """``[num_rows, num_cols]``; keeps the gradient to the values."""
@@ -59,7 +62,7 @@ class SparseMatrix:
             return self
         csr = self.csr.to(device, non_blocking=non_blocking)
         values = self.values.to(device, non_blocking=non_blocking)
-        moved = SparseMatrix(csr, values, symmetric=self._transposed is self)
+        moved = SparseMatrix(csr, values, self.symmetric)
         return moved
 
     def __repr__(self) -> str:

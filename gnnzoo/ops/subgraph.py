@@ -5,6 +5,8 @@ transpose and the one with self-loops are those of the whole graph with entries 
 costs one pass over the entries.
 """
 
+import weakref
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,7 @@ class PartialCSR(CSR):
             return self, perm  # what is left of a directed graph may be undirected, too
         back = torch.empty_like(perm)
         back[perm] = torch.arange(perm.numel(), device=perm.device)
-        part._transposed = (self, back)
+        part._origin = (weakref.ref(self), back)
         return part, perm
 
 

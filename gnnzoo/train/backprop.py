@@ -54,7 +54,7 @@ class Backprop:
             ``"loss"``, all of them at the lowest validation loss.
         stopping: Early stopping rule, see :mod:`gnnzoo.train.stopping`; None trains all epochs.
         scheduler: Called with the optimiser, returns a torch scheduler; stepped once per epoch
-            (``ReduceLROnPlateau`` with the validation loss).
+            (``ReduceLROnPlateau`` with the validation loss, at validations).
         clip_norm: Largest norm of the whole gradient; None does not clip.
         eval_every: Epochs from one validation to the next; the last epoch has one in any case.
             Stopping rules count validations.
@@ -129,6 +129,7 @@ class Backprop:
         try:
             for epoch in range(first_epoch, self.epochs):
                 loss = loop.train(epoch)
+                loop.schedule()
                 if (epoch + 1) % self.eval_every == 0 or epoch + 1 == self.epochs:
                     scores = loop.validate(epoch)
                     reporter.update(epoch, loss, metric, scores[metric])
@@ -182,7 +183,8 @@ class _Loop:
             scores = self.head.evaluate(self.encoder, ("train", "val"))
         self._check_finite("validation", scores["val"]["loss"], epoch)
         self.fit.selection.update(epoch, scores["val"], self.model)
-        self._schedule(scores["val"]["loss"])
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(scores["val"]["loss"])
         for split, values in scores.items():
             self.fit.curve[-1] |= {f"{split}_{name}": value for name, value in values.items()}
         return scores["val"]
@@ -205,10 +207,9 @@ class _Loop:
         self.optimizer.step()
         return loss.detach()
 
-    def _schedule(self, val_loss: float) -> None:
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(val_loss)
-        elif self.scheduler is not None:
+    def schedule(self) -> None:
+        """End an epoch for the scheduler; one that waits for a plateau steps at validations."""
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
 
     def should_stop(self, epoch: int, loss: float, metric: float) -> bool:

@@ -1,24 +1,27 @@
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import nn
 from torch_geometric.data import Data
+from torch_geometric.transforms import AddRandomWalkPE
 
 from gnnzoo import create_model, list_models
 from gnnzoo.config import build
-from gnnzoo.data import CSRGraph, GraphDataset, RandomLinks
+from gnnzoo.data import CSRGraph, GraphDataset, LinkParts, LinkSplit, NamedLinks, RandomLinks
 from gnnzoo.heads import LinkHead
 from gnnzoo.heads.message_graph import MessageGraph
 from gnnzoo.models import inputs
 from gnnzoo.nn import DotPredictor
+from gnnzoo.nn.pair_predictors import PairPredictor
 from gnnzoo.paths import conf_root
 from gnnzoo.train import Backprop
 from tests.reference.graphs import random_edges
 
 NUM_NODES = 30
-ENCODERS = [name for name in list_models() if name not in ("linkx", "none")]
+ENCODERS = [name for name in list_models() if name != "none"]
 
 
 def make_dataset(num_edges=90, weights=False) -> GraphDataset:
@@ -33,7 +36,7 @@ def task():
     return RandomLinks(metric="hits@3")(make_dataset(), seed=0)
 
 
-class Recorder(nn.Module):
+class Recorder(PairPredictor):
     """A predictor that remembers what it was asked, and scores by the dot product."""
 
     in_channels = 4
@@ -98,7 +101,7 @@ def test_removed_links_leave_no_trace_in_any_encoder(name, task):
     model = OmegaConf.to_container(OmegaConf.load(conf_root() / f"model/{name}.yaml"), resolve=True)
     transforms = [build(node) for node in model.get("transform", [])]
     torch.manual_seed(0)
-    extra = {"edge_features": "ones"} if name == "gatedgcn" else {}
+    extra = {"gatedgcn": {"edge_features": "ones"}, "linkx": {"num_nodes": NUM_NODES}}.get(name, {})
     encoder = create_model(name, 6, 4, **extra).double().eval()
     links = task.train_links[:, :8]
 
@@ -131,15 +134,29 @@ def test_weights_of_edges_go_with_their_edges():
     assert left.data.graph is left.graph
 
 
-def test_other_test_links_leave_training_as_it_is(task):
-    curves = []
+@pytest.mark.parametrize("val_edges_at_test", [False, True])
+def test_a_poisoned_edge_of_the_test_leaves_training_as_it_is(task, val_edges_at_test):
+    """Two graphs that differ in their test links only, each through its protocol."""
+    weights = []
     for links in (task.test.positives, task.test.negatives[:, :5]):
+        parts = LinkParts(task.train_links, task.val, LinkSplit(links, task.test.negatives))
+        dataset = make_dataset()
+        dataset.data.edge_index = torch.cat([dataset.data.edge_index, links, links.flip(0)], dim=1)
+        dataset = replace(dataset, links={"given": lambda parts=parts: parts})
+        protocol = NamedLinks("given", val_edges_at_test, metric="hits@3")
         torch.manual_seed(0)
-        other = type(task)(**{**vars(task), "test": type(task.test)(links, task.test.negatives)})
-        head = LinkHead(other.without_test(), DotPredictor(4), batch_size=10)
+        head = LinkHead(protocol(dataset, 0).without_test(), DotPredictor(4), batch_size=10)
         encoder = create_model("gcn", 6, 4)
-        curves.append(Backprop(epochs=3, stopping=None).fit(encoder, head).curve)
-    assert curves[0] == curves[1]
+        curve = Backprop(epochs=3, stopping=None).fit(encoder, head).curve
+        weights.append((curve, *(p.tolist() for p in encoder.parameters())))
+    assert weights[0] == weights[1]
+
+
+def test_a_transform_that_adds_columns_is_refused(task):
+    transform = AddRandomWalkPE(2, attr_name=None)
+    data = transform(task.data.clone())
+    with pytest.raises(ValueError, match="AddRandomWalkPE adds columns to x"):
+        MessageGraph(data, [transform])
 
 
 def test_the_test_may_see_other_edges_than_training(task):

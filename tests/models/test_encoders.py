@@ -336,3 +336,9 @@ def test_settings_file_builds_its_encoder(name):
     assert all(t["_target_"].startswith("gnnzoo.data.") for t in transforms)
     needs = {key: NEEDS[key] for key in kind.needs}
     assert isinstance(kind(6, out_channels=3, **needs, **settings), Chain)
+
+
+@pytest.mark.parametrize("name", those_that_take("act"))
+def test_an_unknown_activation_is_refused_in_words(name):
+    with pytest.raises(ValueError, match=r"act must name an activation .* got 'swoosh'"):
+        ENCODERS[name](act="swoosh")

@@ -199,11 +199,13 @@ def test_caps_that_are_large_enough_change_nothing():
 
 
 def test_capped_completion_is_right_on_average_and_repeats_with_the_seed():
+    """In training; a score in evaluation is the same every time."""
+
     def pooled(model):
         levels = model._levels(X, GRAPH)
         return model._by_queries(levels[0], levels[1:], PAIRS, math.log(model.pt))[0].detach()
 
-    capped, want = make(eval_cap=2).eval(), pooled(make().eval())
+    capped, want = make(train_cap=2).train(), pooled(make().eval())
     torch.manual_seed(0)
     first = pooled(capped)
     draws = torch.stack([pooled(capped) for _ in range(2000)])
@@ -212,6 +214,44 @@ def test_capped_completion_is_right_on_average_and_repeats_with_the_seed():
     assert draws.std(0).max() > 0.01
     torch.manual_seed(0)
     assert torch.equal(pooled(capped), first)
+    tested, state = make(eval_cap=2).eval(), torch.get_rng_state()
+    assert torch.equal(pooled(tested), pooled(tested))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("variant", ["ncn", "ncnc"])
+def test_a_scorer_gives_what_the_predictor_gives_for_many_lists(variant):
+    model = make().eval() if variant == "ncnc" else plain(make()).eval()
+    calls = []
+    model.node_mlp.register_forward_hook(lambda *_: calls.append(1))
+    score = model.scorer(X, GRAPH)
+    parts = torch.cat([score(part) for part in PAIRS.split(3, dim=1)])
+    assert len(calls) == 1
+    torch.testing.assert_close(parts, model(X, GRAPH, PAIRS))
+
+
+def test_pairs_are_completed_in_pieces_within_a_budget(monkeypatch):
+    from gnnzoo.nn import ncnc_predictor
+
+    model, sizes = make().eval(), []
+    want = model(X, GRAPH, PAIRS)
+    by_queries = model._by_queries
+    monkeypatch.setattr(ncnc_predictor, "MAX_ITEMS", 20)
+    monkeypatch.setattr(
+        model, "_by_queries", lambda *args: sizes.append(args[2].size(1)) or by_queries(*args)
+    )
+    torch.testing.assert_close(model(X, GRAPH, PAIRS), want)
+    assert len(sizes) > 1
+    assert sum(sizes) == PAIRS.size(1)
+
+
+def test_logits_are_not_rounded_under_autocast():
+    model = make().eval()
+    x = X.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.float()(x, GRAPH, PAIRS)
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
 
 
 def test_weights_of_ncn_can_be_loaded():

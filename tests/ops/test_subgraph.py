@@ -1,4 +1,6 @@
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -179,3 +181,24 @@ def test_bad_masks_are_named(keep, message):
 def test_bad_pairs_are_named(pairs, message):
     with pytest.raises(ValueError, match=message):
         drop_links(Graph.from_edge_index(torch.tensor([[0, 1], [1, 2]])), pairs)
+
+
+@pytest.mark.parametrize("undirected", [True, False])
+def test_what_a_step_made_goes_with_its_graph_at_once(undirected):
+    """Not when the garbage collector comes by: it counts objects, and these are few and large."""
+    edges = random_edges(30, 80, undirected=undirected)
+    graph = Graph.from_edge_index(edges, 30)
+    gc.disable()
+    try:
+        made = []
+        for _ in range(3):
+            part = keep_entries(graph, torch.rand(graph.num_edges) < 0.7)
+            x = torch.randn(30, 2, requires_grad=True)
+            for matrix in (part.gcn_norm(), part.mean_norm(), part.matrix()):
+                spmm(matrix, x).sum().backward()
+                made += [weakref.ref(matrix), weakref.ref(matrix.csr)]
+            made += [weakref.ref(part), weakref.ref(part.csr)]
+            del part, matrix
+        assert not any(reference() is not None for reference in made)
+    finally:
+        gc.enable()

@@ -233,3 +233,15 @@ def test_rules_count_validations():
 def test_bad_eval_every_raises(eval_every):
     with pytest.raises(ValueError, match="eval_every must be a whole number from 1"):
         Backprop(eval_every=eval_every)
+
+
+@pytest.mark.parametrize("eval_every", [1, 4])
+def test_schedulers_step_every_epoch(eval_every):
+    made = []
+
+    def decay(optimizer):
+        made.append(optimizer)
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+    fitted(Backprop(epochs=10, lr=0.01, eval_every=eval_every, scheduler=decay))
+    assert made[0].param_groups[0]["lr"] == pytest.approx(0.01 * 0.9**10)
