@@ -26,7 +26,7 @@ def train(context: typer.Context) -> None:
     """Train: gnnzoo train model=dagnn dataset=cora; -m sweeps; --help lists all settings."""
     import hydra
 
-    from gnnzoo import sweep
+    from gnnzoo import sweep, workers
     from gnnzoo.config import register_schema
     from gnnzoo.paths import conf_root
 
@@ -37,6 +37,8 @@ def train(context: typer.Context) -> None:
     _check(arguments)
     sys.path.append(os.getcwd())  # a trusted package may lie where one stands
     sys.argv = ["gnnzoo train", *arguments]
+    if flags:
+        workers.end_with_this_process()
     with sweep.ledger() as ledger:
         try:
             with _resumable(), sweep.seeds_composed_once():
