@@ -103,7 +103,8 @@ def _job(settings: object) -> None:
         return
     if outcome.skipped:
         gone = "" if outcome.run_dir.is_dir() else ", its folder is gone"
-        print(f"this run was finished before{gone} (rerun=true runs it again)", file=sys.stderr)
+        where = f"on {record['device']}{gone} (rerun=true runs it again)"
+        print(f"this run was finished before {where}", file=sys.stderr)
     print(f"{_score(record)}\n{outcome.run_dir}")
 
 

@@ -29,7 +29,7 @@ def test_train_prints_the_score_and_the_folder_and_says_which_recipe(workspace):
     assert "Traceback" not in done.stderr
     again = gnnzoo("train", "model=mlp", *FAST)
     assert again.stdout == done.stdout
-    assert "was finished before" in again.stderr
+    assert f"was finished before on {record['device']}" in again.stderr
 
 
 def test_hydras_own_flags_pass_through(workspace):

@@ -214,9 +214,16 @@ def test_settings_that_cannot_work_are_named(workspace, toy_graph, override, wor
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_missing_device_is_named(workspace, toy_graph):
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_missing_device_is_named_whether_the_run_is_finished_or_not(
+    workspace, toy_graph, finished
+):
+    if finished:
+        toy_run(toy_graph)
     with pytest.raises(ConfigError, match="torch sees no CUDA device; device=cpu works"):
         toy_run(toy_graph, "device=cuda")
+    with pytest.raises(ConfigError, match="device must be auto, cpu or cuda, got 'gpu'"):
+        toy_run(toy_graph, "device=gpu")
 
 
 def command(path: Path, run_dir: Path, epochs: int = 600) -> list[str]:
