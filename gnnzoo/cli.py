@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -81,6 +82,7 @@ def _job(settings: object) -> None:
     from gnnzoo.executor import execute
     from gnnzoo.sweep import report_job
 
+    warnings.formatwarning = _plain_warning  # here as well, as a job may have a process of its own
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
     overrides = tuple(hydra.overrides.task)
@@ -106,6 +108,16 @@ def _job(settings: object) -> None:
         where = f"on {record['device']}{gone} (rerun=true runs it again)"
         print(f"this run was finished before {where}", file=sys.stderr)
     print(f"{_score(record)}\n{outcome.run_dir}")
+
+
+_formatwarning = warnings.formatwarning
+
+
+def _plain_warning(message: object, category: type[Warning], *place: object) -> str:
+    """One line without the place in the code, which tells a user nothing."""
+    if category is UserWarning:
+        return f"warning: {message}\n"
+    return _formatwarning(message, category, *place)
 
 
 def _score(record: dict) -> str:
@@ -283,6 +295,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of the ``gnnzoo`` command."""
+    warnings.formatwarning = _plain_warning
     try:
         app()
     except Exception as error:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gnnzoo.cli import main
@@ -125,6 +126,16 @@ def test_missing_data_are_explained_without_a_traceback(workspace, monkeypatch):
     assert done.returncode == 1
     assert "ind.cora" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_doubt_about_a_file_is_one_plain_line(workspace, toy_graph):
+    arrays = dict(np.load(toy_graph))
+    arrays["y"] *= 2
+    np.savez(toy_graph, **arrays)
+    done = gnnzoo("train", "model=mlp", "dataset=file", f"dataset.path={toy_graph}", *FAST)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "no node has" in line]
+    assert [line.startswith(f"warning: {toy_graph}: ") for line in lines] == [True]
 
 
 def test_list_and_doctor(workspace):
