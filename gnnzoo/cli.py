@@ -151,12 +151,19 @@ def version(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="models, datasets, heads or tables")],
+    kind: Annotated[
+        str | None, typer.Argument(help="models, datasets, ...; none: all kinds")
+    ] = None,
     pattern: Annotated[str, typer.Argument(help="shell wildcard")] = "*",
 ) -> None:
-    """List models, datasets, heads or tables."""
-    from gnnzoo.registry import describe, list_names
+    """List models, data sets, recipes and so on; without an argument, what can be listed."""
+    from gnnzoo.descriptions import describe
+    from gnnzoo.registry import KINDS, list_names
 
+    if kind is None:
+        for name, (_, use) in KINDS.items():
+            typer.echo(f"gnnzoo list {name:<12} {len(list_names(name)):>3}  {use}")
+        return
     names = list_names(kind, pattern)
     if not names:
         close = list_names(kind, f"*{pattern}*")

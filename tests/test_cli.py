@@ -79,7 +79,8 @@ def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, to
         (("train", "tuned=nix/node/dagnn"), "no recipe named 'nix/node/dagnn'"),
         (("train", "dataset=file", "dataset.path=nowhere.npz"), "nowhere.npz"),
         (("table", "planetoit"), "planetoid"),
-        (("list", "layers"), "no list of 'layers'"),
+        (("list", "layers"), "no list of 'layers'; there are: models, datasets, heads, protocols"),
+        (("list", "model"), "no list of 'model'; did you mean models?"),
         (("list", "models", "ga"), "no models match 'ga'; '*ga*' gives gat, gatedgcn"),
         (("bench", "speed"), "speed"),
     ],
@@ -141,6 +142,9 @@ def test_a_doubt_about_a_file_is_one_plain_line(workspace, toy_graph):
 def test_list_and_doctor(workspace):
     models = gnnzoo("list", "models", "d*")
     assert models.stdout.split()[0] == "dagnn"
+    kinds = gnnzoo("list").stdout
+    for word in ("gnnzoo list recipes", "tuned=NAME", "gnnzoo bench NAME", "--space NAME"):
+        assert word in kinds
     report = gnnzoo("doctor").stdout
     for word in ("torch-geometric", "back-ends", "torch_scatter", "GNNZOO_MIRROR"):
         assert word in report
