@@ -126,17 +126,11 @@ def _score(record: dict) -> str:
 
 def _one_sentence(error: Exception) -> str:
     """The message of an expected error; anything else with its traceback."""
-    from gnnzoo.data import MissingDataError
-    from gnnzoo.executor import RunRefused
-    from gnnzoo.registry import UnknownName
-    from gnnzoo.results import UnknownTableError
-    from gnnzoo.train.backprop import TrainingFailed
-
-    expected = (ValueError, ImportError, OSError, MissingDataError, RunRefused, TrainingFailed)
-    expected += (UnknownName, UnknownTableError)
-    if os.environ.get("GNNZOO_TRACEBACK") or not isinstance(error, expected):
+    expected = isinstance(error, ValueError | ImportError | OSError)
+    expected |= type(error).__module__.startswith("gnnzoo.")
+    if os.environ.get("GNNZOO_TRACEBACK") or not expected:
         traceback.print_exc()
-    return str(error) if isinstance(error, expected) else f"{type(error).__name__}: {error}"
+    return str(error) if expected else f"{type(error).__name__}: {error}"
 
 
 @app.callback(invoke_without_command=True)
@@ -195,12 +189,14 @@ def table(
     """Show a table of reported and reproduced numbers; --fill runs what is missing."""
     from rich.console import Console
 
-    from gnnzoo import tables
     from gnnzoo.files import make_folder
     from gnnzoo.paths import runs_root
     from gnnzoo.results import collect, load_table, to_rich
 
     blocks = load_table(name)
+
+    from gnnzoo import tables  # slow, and not needed to know a name
+
     identify = tables.identifier()
     failures = []
     if keep:
@@ -233,7 +229,7 @@ def table(
 def tune(
     overrides: Annotated[list[str], typer.Argument(help="as for train: model=gcn dataset=cora")],
     space: Annotated[str, typer.Option(help="a file of conf/search, or a .yaml of your own")],
-    trials: Annotated[int, typer.Option(help="settings to try")] = 60,
+    trials: Annotated[int, typer.Option(min=1, help="settings to try")] = 60,
     seeds: Annotated[str, typer.Option(help="seeds of a trial")] = "1000,1001,1002",
     final: Annotated[
         int, typer.Option(min=0, help="best trials that meet again on --final-seeds")
@@ -247,22 +243,19 @@ def tune(
     ] = None,
 ) -> None:
     """Search hyper-parameters by validation scores; prints the winning recipe and its file."""
-    from gnnzoo import tune as tuning
     from gnnzoo.files import make_folder
     from gnnzoo.paths import runs_root
-    from gnnzoo.tables import default_jobs
+    from gnnzoo.tune.space import load_space
 
     sys.path.append(os.getcwd())  # a trusted package may lie where one stands
     make_folder(runs_root(), "GNNZOO_RUNS")
+    budget = (trials, _numbers("--seeds", seeds), final, _numbers("--final-seeds", final_seeds))
+    entries = load_space(space)
 
-    search = tuning.Search(
-        tuple(overrides),
-        tuning.load_space(space),
-        trials,
-        _numbers("--seeds", seeds),
-        final,
-        _numbers("--final-seeds", final_seeds),
-    )
+    from gnnzoo import tune as tuning  # slow, and not needed to know the options
+    from gnnzoo.tables import default_jobs
+
+    search = tuning.Search(tuple(overrides), entries, *budget)
     with _resumable():
         path = tuning.tune(search, jobs or default_jobs(), minutes)
     typer.echo(f"{path.read_text(encoding='utf-8')}\n{path}")

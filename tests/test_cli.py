@@ -99,6 +99,28 @@ def test_bad_input_gets_one_sentence(workspace, arguments, words, monkeypatch, c
 
 @pytest.mark.parametrize(
     "arguments",
+    [
+        ("bench", "nope"),
+        ("bench", "--device", "tpu"),
+        ("table", "nope"),
+        ("tune", "model=mlp", "--space", "nope"),
+        ("tune", "model=mlp", "--space", "mlp", "--seeds", "a"),
+    ],
+)
+def test_a_mistake_in_a_name_is_told_before_anything_heavy_is_imported(workspace, arguments):
+    code = (
+        "import sys\nfrom gnnzoo.cli import main\ntry: main()\n"
+        "finally: assert not {'torch', 'gnnzoo.executor'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "AssertionError" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
     [("train", "model=mlp"), ("train", "-m", "seed=0,1"), ("table", "demo"),
      ("tune", "model=mlp", "--space", "mlp")],
 )  # fmt: skip
