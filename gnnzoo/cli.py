@@ -6,7 +6,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -26,9 +26,10 @@ _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help
 def train(context: typer.Context) -> None:
     """Train: gnnzoo train model=dagnn dataset=cora; -m sweeps; --help lists all settings."""
     import hydra
+    from hydra.errors import HydraException
 
     from gnnzoo import sweep, workers
-    from gnnzoo.config import register_schema
+    from gnnzoo.config import explained, register_schema
     from gnnzoo.paths import conf_root
 
     register_schema()
@@ -38,12 +39,15 @@ def train(context: typer.Context) -> None:
     _check(arguments)
     sys.path.append(os.getcwd())  # a trusted package may lie where one stands
     sys.argv = ["gnnzoo train", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets its errors through to us
     if flags:
         workers.end_with_this_process()
     with sweep.ledger() as ledger:
         try:
             with _resumable(), sweep.seeds_composed_once():
                 hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
+        except HydraException as error:
+            raise explained(error) from error
         finally:
             status = sweep.summarise(ledger)
         raise typer.Exit(status)
@@ -57,11 +61,17 @@ def _check(arguments: list[str]) -> None:
     from gnnzoo.files import make_folder
     from gnnzoo.paths import runs_root
 
-    flags = get_args_parser().parse_args(arguments)
+    parser = get_args_parser()
+    parser.error = _refuse_flag
+    flags = parser.parse_args(arguments)
     if not flags.multirun and not flags.config_path and not flags.config_name:
         compose(flags.overrides, [flags.config_dir] if flags.config_dir else [])
     if not (flags.help or flags.hydra_help or flags.cfg or flags.info):
         make_folder(runs_root(), "GNNZOO_RUNS")
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    raise ValueError(f"{message}; settings are written without dashes, as in model=dagnn")
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException, InstantiationException
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -127,11 +128,22 @@ def refuse_missing(settings: DictConfig) -> None:
         raise ConfigError(f"{missing[0]} is needed; give it as {missing[0]}=...")
 
 
+def explained(error: HydraException) -> ConfigError:
+    """The error of a sweep, which is over then."""
+    GlobalHydra.instance().clear()  # explaining may compose anew
+    return ConfigError(explain(error))
+
+
 def explain(
     error: HydraException, overrides: Iterable[str] = (), config_dirs: Iterable[str | Path] = ()
 ) -> str:
     """What Hydra could not compose, in one sentence."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        hint = "lists like 'track=[a,b]', text with signs like 'x=\"a, b\"'"
+        if "=" not in error.override:
+            hint = f"{error.override}=..."
+        return f"cannot read {error.override!r}; write {hint}"
     if found := re.match(r"(?:In '.*': )?Could not find '([^']*)/([^'/]*)'", text):
         group, name = found.groups()
         options = re.findall(r"^\t(\S+)$", text.partition("Available options")[2], re.MULTILINE)

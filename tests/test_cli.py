@@ -71,6 +71,14 @@ def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, to
         (("train", "-m", "seed=one,2"), "seed must be a whole number, got 'one'"),
         (("train", "-m", "model=dagn,gcn"), "no model named 'dagn'; did you mean dagnn?"),
         (("train", "-m", "model.hop=1,2"), "no setting 'model.hop'"),
+        (
+            ("train", "-m", "launcher=slurm", "seed=0,1"),
+            "no launcher named 'slurm'; there is: jobl",
+        ),
+        (("train", "-m", "seed=0,1", "model"), "cannot read 'model'; write model=..."),
+        (("train", "model"), "cannot read 'model'; write model=..."),
+        (("train", "model=gcn,"), "cannot read 'model=gcn,'; write lists like"),
+        (("train", "--model", "dagnn"), "arguments: --model; settings are written without dashes"),
         (("train", "--config-dir", ".", "model=dagn"), "no model named 'dagn'"),
         (("train", "--cfg", "job", "model=dagn"), "no model named 'dagn'"),
         (("train", "model=gat", "model.head=3"), "did you mean model.heads"),
@@ -95,6 +103,7 @@ def test_bad_input_gets_one_sentence(workspace, arguments, words, monkeypatch, c
     assert words in complaints
     assert "Traceback" not in complaints
     assert "_target_" not in complaints
+    assert complaints.count("\n") == complaints.count("recipe: ") + 1
 
 
 @pytest.mark.parametrize(
