@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import gnnzoo
+from gnnzoo.interrupts import interrupt_on_sigterm, terminated
 
 app = typer.Typer(
     help="A model zoo for graph neural networks.",
@@ -78,9 +79,11 @@ def _refuse_flag(message: str) -> NoReturn:
 def _resumable() -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        raise
+    except KeyboardInterrupt as stop:
+        saved = type(stop) is not KeyboardInterrupt  # but the one of a run that saved itself
+        rest = "goes on from here" if saved else "keeps what is finished or saved and does the rest"
+        print(f"interrupted; the same command {rest}", file=sys.stderr)
+        raise typer.Exit(143 if terminated.is_set() else 130) from None
 
 
 def _job(settings: object) -> None:
@@ -306,6 +309,7 @@ def doctor() -> None:
 def main() -> None:
     """Entry point of the ``gnnzoo`` command."""
     warnings.formatwarning = _plain_warning
+    interrupt_on_sigterm()
     try:
         app()
     except Exception as error:

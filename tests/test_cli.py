@@ -251,3 +251,18 @@ def test_a_file_that_cannot_be_used_is_one_sentence_from_every_command(workspace
         assert "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: ")
         assert "afile" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupt_while_nothing_is_saved_promises_nothing(workspace, number, status):
+    code = (
+        "import signal, gnnzoo.executor\nfrom gnnzoo import cli\n"
+        f"gnnzoo.executor.folder_of = lambda *_: signal.raise_signal(signal.{number})\n"
+        "cli.main()"
+    )
+    command = [sys.executable, "-c", code, "train", "model=mlp"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert "the same command keeps what is finished or saved" in done.stderr
+    assert "goes on from here" not in done.stderr
+    assert "Traceback" not in done.stderr

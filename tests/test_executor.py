@@ -263,13 +263,13 @@ def test_a_run_killed_twice_ends_bit_identical(workspace, toy_graph):
     assert_same(final(whole), final(broken))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_resumes(workspace, toy_graph, number):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_so_and_resumes(workspace, toy_graph, number, status):
     whole, broken = workspace / "whole", workspace / "broken"
     process = start(toy_graph, broken)
     os.kill(process.pid, number)
     _, complaints = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "the same command goes on from here" in complaints
     assert "Traceback" not in complaints
     record = json.loads((broken / "run.json").read_text())

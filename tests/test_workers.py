@@ -12,8 +12,11 @@ import pytest
 CODE = "from gnnzoo.cli import main; main()"
 
 
-@pytest.mark.parametrize("num_workers", [2, 3])  # with three, one of them never gets a job
-def test_a_killed_sweep_leaves_no_process_behind(workspace, toy_graph, num_workers):
+@pytest.mark.parametrize(
+    ("number", "num_workers"),
+    [(signal.SIGKILL, 2), (signal.SIGKILL, 3), (signal.SIGTERM, 2)],  # a third gets no job
+)
+def test_a_killed_sweep_leaves_no_process_behind(workspace, toy_graph, number, num_workers):
     process = subprocess.Popen(
         [
             sys.executable, "-c", CODE, "train", "-m", "dataset=file", f"dataset.path={toy_graph}",
@@ -28,8 +31,11 @@ def test_a_killed_sweep_leaves_no_process_behind(workspace, toy_graph, num_worke
         while len(list((workspace / "runs").rglob("checkpoint.pt"))) < 2:
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.05)
-        process.kill()
-        process.communicate(timeout=30)  # returns once nobody holds its output open
+        process.send_signal(number)
+        text, _ = process.communicate(timeout=30)  # returns once nobody holds its output open
+        if number == signal.SIGTERM:
+            assert process.returncode == 143
+            assert b"interrupted; the same command keeps what is finished" in text
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
