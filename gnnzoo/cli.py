@@ -101,8 +101,6 @@ def _job(settings: object) -> None:
     overrides = tuple(hydra.overrides.task)
     try:
         composed = from_hydra(settings, hydra)
-        if not in_sweep:
-            print(f"recipe: {composed.tuned or 'untuned defaults'}", file=sys.stderr)
         outcome = execute(composed, in_sweep)
     except Exception as error:
         message = _one_sentence(error)

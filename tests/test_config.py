@@ -130,6 +130,12 @@ def test_build_refuses_nested_foreign_targets():
         build(node)
 
 
+def test_a_whole_float_may_stand_for_a_count():
+    assert build(compose(["trainer.epochs=1e2"]).settings.trainer).epochs == 100
+    with pytest.raises(ValueError, match="epochs"):
+        build(compose(["trainer.epochs=1.5"]).settings.trainer)
+
+
 def test_build_names_the_closest_argument():
     with pytest.raises(ConfigError, match="no argument 'hiden_channels'; did you mean hidden_"):
         create_model("dagnn", 4, 3, hiden_channels=2)
