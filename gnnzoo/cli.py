@@ -98,7 +98,7 @@ def _job(settings: object) -> None:
     warnings.formatwarning = _plain_warning  # here as well, as a job may have a process of its own
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
-    overrides = tuple(hydra.overrides.task)
+    overrides = tuple(o for o in hydra.overrides.task if not o.startswith("launcher="))
     try:
         composed = from_hydra(settings, hydra)
         outcome = execute(composed, in_sweep)

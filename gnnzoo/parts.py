@@ -110,12 +110,12 @@ def _whole_counts(node: Mapping[str, Any]) -> dict[str, Any]:
     """Whole floats, such as 1e2, as ints where the target takes ints."""
     parameters = inspect.signature(get_object(node["_target_"])).parameters
     counts = {name for name, taken in parameters.items() if taken.annotation in (int, int | None)}
-    return {
+    whole = {
         key: int(value)
-        if key in counts and isinstance(value, float) and value == value // 1
-        else value
         for key, value in node.items()
+        if key in counts and isinstance(value, float) and value.is_integer()
     }
+    return {**node, **whole}
 
 
 def check_arguments(node: Mapping[str, Any], extra: Mapping[str, Any]) -> None:

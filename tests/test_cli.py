@@ -51,6 +51,8 @@ def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, to
     records = RunStore(workspace / "runs").records()
     assert len(records) == 4
     assert {record["threads"] for record in records} == {1}
+    assert done.stderr.count("finished: ") == 4
+    assert "launcher=" not in done.stderr + done.stdout
 
     wider = gnnzoo(*sweep[:-1], "seed=0,1,2", "model.dropout=0.5,3")
     assert wider.returncode == 1

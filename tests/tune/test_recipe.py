@@ -73,8 +73,9 @@ def test_the_command_prints_the_recipe(workspace, toy_graph):
     assert "# @package _global_" in done.stdout
     assert "on the seeds 3, 4, 7;" in done.stdout
     assert done.stdout.strip().endswith("recipe.yaml")
-    assert "trials 2/2  best" in done.stderr
-    assert "finalists 1/1" in done.stderr
+    assert "trials 2/2  best validation accuracy " in done.stderr
+    assert "second stage: the best 1 again; finalists on the seeds 3, 4, 7\n" in done.stderr
+    assert "finalists 1/1  best validation accuracy " in done.stderr
 
 
 def test_without_optuna_one_sentence_says_what_to_install(workspace):
