@@ -290,3 +290,13 @@ def test_two_processes_never_fill_one_folder(workspace, toy_graph):
     finally:
         process.kill()
         process.wait()
+
+
+def test_edge_weights_of_a_file_reach_the_model(workspace, toy_graph, tmp_path):
+    plain = toy_run(toy_graph, "model=gcn")
+    arrays = dict(np.load(toy_graph))
+    weights = np.random.default_rng(0).random(arrays["edge_index"].shape[1])
+    np.savez(tmp_path / "weighted.npz", **arrays, edge_weight=weights)
+    weighted = toy_run(tmp_path / "weighted.npz", "model=gcn")
+    curves = [read_curve_csv(run.run_dir / "curve.csv") for run in (plain, weighted)]
+    assert curves[0][0]["loss"] != curves[1][0]["loss"]
