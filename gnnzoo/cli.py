@@ -3,13 +3,15 @@
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 import gnnzoo
+from gnnzoo.interrupts import interrupt_on_sigterm, terminated
 
 app = typer.Typer(
     help="A model zoo for graph neural networks.",
@@ -25,9 +27,10 @@ _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help
 def train(context: typer.Context) -> None:
     """Train: gnnzoo train model=dagnn dataset=cora; -m sweeps; --help lists all settings."""
     import hydra
+    from hydra.errors import HydraException
 
-    from gnnzoo import sweep
-    from gnnzoo.config import register_schema
+    from gnnzoo import sweep, workers
+    from gnnzoo.config import explained, register_schema
     from gnnzoo.paths import conf_root
 
     register_schema()
@@ -37,10 +40,15 @@ def train(context: typer.Context) -> None:
     _check(arguments)
     sys.path.append(os.getcwd())  # a trusted package may lie where one stands
     sys.argv = ["gnnzoo train", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets its errors through to us
+    if flags:
+        workers.end_with_this_process()
     with sweep.ledger() as ledger:
         try:
             with _resumable(), sweep.seeds_composed_once():
                 hydra.main(str(conf_root()), "config", version_base="1.3")(_job)()
+        except HydraException as error:
+            raise explained(error) from error
         finally:
             status = sweep.summarise(ledger)
         raise typer.Exit(status)
@@ -54,20 +62,28 @@ def _check(arguments: list[str]) -> None:
     from gnnzoo.files import make_folder
     from gnnzoo.paths import runs_root
 
-    flags = get_args_parser().parse_args(arguments)
+    parser = get_args_parser()
+    parser.error = _refuse_flag
+    flags = parser.parse_args(arguments)
     if not flags.multirun and not flags.config_path and not flags.config_name:
         compose(flags.overrides, [flags.config_dir] if flags.config_dir else [])
     if not (flags.help or flags.hydra_help or flags.cfg or flags.info):
         make_folder(runs_root(), "GNNZOO_RUNS")
 
 
+def _refuse_flag(message: str) -> NoReturn:
+    raise ValueError(f"{message}; settings are written without dashes, as in model=dagnn")
+
+
 @contextmanager
 def _resumable() -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        raise
+    except KeyboardInterrupt as stop:
+        saved = type(stop) is not KeyboardInterrupt  # but the one of a run that saved itself
+        rest = "goes on from here" if saved else "keeps what is finished or saved and does the rest"
+        print(f"interrupted; the same command {rest}", file=sys.stderr)
+        raise typer.Exit(143 if terminated.is_set() else 130) from None
 
 
 def _job(settings: object) -> None:
@@ -79,13 +95,12 @@ def _job(settings: object) -> None:
     from gnnzoo.executor import execute
     from gnnzoo.sweep import report_job
 
+    warnings.formatwarning = _plain_warning  # here as well, as a job may have a process of its own
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
-    overrides = tuple(hydra.overrides.task)
+    overrides = tuple(o for o in hydra.overrides.task if not o.startswith("launcher="))
     try:
         composed = from_hydra(settings, hydra)
-        if not in_sweep:
-            print(f"recipe: {composed.tuned or 'untuned defaults'}", file=sys.stderr)
         outcome = execute(composed, in_sweep)
     except Exception as error:
         message = _one_sentence(error)
@@ -101,8 +116,19 @@ def _job(settings: object) -> None:
         return
     if outcome.skipped:
         gone = "" if outcome.run_dir.is_dir() else ", its folder is gone"
-        print(f"this run was finished before{gone} (rerun=true runs it again)", file=sys.stderr)
+        where = f"on {record['device']}{gone} (rerun=true runs it again)"
+        print(f"this run was finished before {where}", file=sys.stderr)
     print(f"{_score(record)}\n{outcome.run_dir}")
+
+
+_formatwarning = warnings.formatwarning
+
+
+def _plain_warning(message: object, category: type[Warning], *place: object) -> str:
+    """One line without the place in the code, which tells a user nothing."""
+    if category is UserWarning:
+        return f"warning: {message}\n"
+    return _formatwarning(message, category, *place)
 
 
 def _score(record: dict) -> str:
@@ -111,17 +137,11 @@ def _score(record: dict) -> str:
 
 def _one_sentence(error: Exception) -> str:
     """The message of an expected error; anything else with its traceback."""
-    from gnnzoo.data import MissingDataError
-    from gnnzoo.executor import RunRefused
-    from gnnzoo.registry import UnknownName
-    from gnnzoo.results import UnknownTableError
-    from gnnzoo.train.backprop import TrainingFailed
-
-    expected = (ValueError, ImportError, OSError, MissingDataError, RunRefused, TrainingFailed)
-    expected += (UnknownName, UnknownTableError)
-    if os.environ.get("GNNZOO_TRACEBACK") or not isinstance(error, expected):
+    expected = isinstance(error, ValueError | ImportError | OSError)
+    expected |= type(error).__module__.startswith("gnnzoo.")
+    if os.environ.get("GNNZOO_TRACEBACK") or not expected:
         traceback.print_exc()
-    return str(error) if isinstance(error, expected) else f"{type(error).__name__}: {error}"
+    return str(error) if expected else f"{type(error).__name__}: {error}"
 
 
 @app.callback(invoke_without_command=True)
@@ -136,12 +156,19 @@ def version(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="models, datasets, heads or tables")],
+    kind: Annotated[
+        str | None, typer.Argument(help="models, datasets, ...; none: all kinds")
+    ] = None,
     pattern: Annotated[str, typer.Argument(help="shell wildcard")] = "*",
 ) -> None:
-    """List models, datasets, heads or tables."""
-    from gnnzoo.registry import describe, list_names
+    """List models, data sets, recipes and so on; without an argument, what can be listed."""
+    from gnnzoo.descriptions import describe
+    from gnnzoo.registry import KINDS, list_names
 
+    if kind is None:
+        for name, (_, use) in KINDS.items():
+            typer.echo(f"gnnzoo list {name:<12} {len(list_names(name)):>3}  {use}")
+        return
     names = list_names(kind, pattern)
     if not names:
         close = list_names(kind, f"*{pattern}*")
@@ -173,12 +200,14 @@ def table(
     """Show a table of reported and reproduced numbers; --fill runs what is missing."""
     from rich.console import Console
 
-    from gnnzoo import tables
     from gnnzoo.files import make_folder
     from gnnzoo.paths import runs_root
     from gnnzoo.results import collect, load_table, to_rich
 
     blocks = load_table(name)
+
+    from gnnzoo import tables  # slow, and not needed to know a name
+
     identify = tables.identifier()
     failures = []
     if keep:
@@ -211,7 +240,7 @@ def table(
 def tune(
     overrides: Annotated[list[str], typer.Argument(help="as for train: model=gcn dataset=cora")],
     space: Annotated[str, typer.Option(help="a file of conf/search, or a .yaml of your own")],
-    trials: Annotated[int, typer.Option(help="settings to try")] = 60,
+    trials: Annotated[int, typer.Option(min=1, help="settings to try")] = 60,
     seeds: Annotated[str, typer.Option(help="seeds of a trial")] = "1000,1001,1002",
     final: Annotated[
         int, typer.Option(min=0, help="best trials that meet again on --final-seeds")
@@ -225,22 +254,19 @@ def tune(
     ] = None,
 ) -> None:
     """Search hyper-parameters by validation scores; prints the winning recipe and its file."""
-    from gnnzoo import tune as tuning
     from gnnzoo.files import make_folder
     from gnnzoo.paths import runs_root
-    from gnnzoo.tables import default_jobs
+    from gnnzoo.tune.space import load_space
 
     sys.path.append(os.getcwd())  # a trusted package may lie where one stands
     make_folder(runs_root(), "GNNZOO_RUNS")
+    budget = (trials, _numbers("--seeds", seeds), final, _numbers("--final-seeds", final_seeds))
+    entries = load_space(space)
 
-    search = tuning.Search(
-        tuple(overrides),
-        tuning.load_space(space),
-        trials,
-        _numbers("--seeds", seeds),
-        final,
-        _numbers("--final-seeds", final_seeds),
-    )
+    from gnnzoo import tune as tuning  # slow, and not needed to know the options
+    from gnnzoo.tables import default_jobs
+
+    search = tuning.Search(tuple(overrides), entries, *budget)
     with _resumable():
         path = tuning.tune(search, jobs or default_jobs(), minutes)
     typer.echo(f"{path.read_text(encoding='utf-8')}\n{path}")
@@ -280,6 +306,8 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of the ``gnnzoo`` command."""
+    warnings.formatwarning = _plain_warning
+    interrupt_on_sigterm()
     try:
         app()
     except Exception as error:

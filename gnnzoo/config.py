@@ -1,8 +1,5 @@
-"""From YAML files and overrides to settings, and from settings to Python objects."""
+"""From YAML files and overrides to settings."""
 
-import functools
-import inspect
-import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -14,23 +11,28 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException, InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
+from gnnzoo.parts import ConfigError, build, check_arguments, resolve_target, targets
 from gnnzoo.paths import conf_root
 
-KNOWN_TARGETS = (
-    "gnnzoo",
-    "torch.nn",
-    "torch.optim",
-    "torch_geometric.nn",
-    "torch_geometric.transforms",
-)
-
-
-class ConfigError(ValueError):
-    """A setting that cannot work; the message says which, its value, and what would work."""
+__all__ = [
+    "Composed",
+    "ConfigError",
+    "Features",
+    "RunConfig",
+    "build",
+    "compose",
+    "explain",
+    "explained",
+    "from_hydra",
+    "refuse_missing",
+    "register_schema",
+    "resolve_target",
+    "targets",
+]
 
 
 @dataclass
@@ -117,7 +119,11 @@ def from_hydra(settings: DictConfig, hydra: DictConfig) -> Composed:
     search_path = [Path(str(source.path)) for source in hydra.runtime.config_sources]
     tuned = _tuned_recipe(choices.get("tuned"), overrides, search_path)
     composed = Composed(settings, choices, overrides, tuned)
-    composed.trusted()
+    trusted = composed.trusted()
+    if tuned and _asked_for("tuned", overrides):
+        _refuse_misfit(composed, search_path, trusted)
+    if settings.seed < 0:
+        raise ConfigError(f"seed must be a whole number from 0, got {settings.seed}")
     return composed
 
 
@@ -127,11 +133,22 @@ def refuse_missing(settings: DictConfig) -> None:
         raise ConfigError(f"{missing[0]} is needed; give it as {missing[0]}=...")
 
 
+def explained(error: HydraException) -> ConfigError:
+    """The error of a sweep, which is over then."""
+    GlobalHydra.instance().clear()  # explaining may compose anew
+    return ConfigError(explain(error))
+
+
 def explain(
     error: HydraException, overrides: Iterable[str] = (), config_dirs: Iterable[str | Path] = ()
 ) -> str:
     """What Hydra could not compose, in one sentence."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        hint = "lists like 'track=[a,b]', text with signs like 'x=\"a, b\"'"
+        if "=" not in error.override:
+            hint = f"{error.override}=..."
+        return f"cannot read {error.override!r}; write {hint}"
     if found := re.match(r"(?:In '.*': )?Could not find '([^']*)/([^'/]*)'", text):
         group, name = found.groups()
         options = re.findall(r"^\t(\S+)$", text.partition("Available options")[2], re.MULTILINE)
@@ -189,14 +206,37 @@ def _tuned_recipe(name: str | None, overrides: Iterable[str], folders: list[Path
         return None
     if any((folder / "tuned" / f"{name}.yaml").is_file() for folder in folders):
         return name
-    if any(override.lstrip("+").startswith("tuned=") for override in overrides):
+    if _asked_for("tuned", overrides):
         root = conf_root() / "tuned"
         known = sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml"))
         folder = name.rpartition("/")[0] or name
         close = [path for path in known if f"{folder}/" in path] or get_close_matches(name, known)
-        hint = f"there are {', '.join(close)}" if close else f"{root} holds {len(known)}"
-        raise ConfigError(f"no recipe named {name!r}; {hint}")
+        close = close or [path for path in known if name in path]
+        hint = f"close matches: {', '.join(close[:5])}; " if close else ""
+        raise ConfigError(f"no recipe named {name!r}; {hint}gnnzoo list recipes shows all")
     return None
+
+
+def _asked_for(name: str, overrides: Iterable[str]) -> bool:
+    return any(override.lstrip("+").startswith(f"{name}=") for override in overrides)
+
+
+def _refuse_misfit(composed: Composed, folders: list[Path], trusted: Iterable[str]) -> None:
+    """See that a recipe that was asked for by name is for parts like those that are used."""
+    files = (folder / "tuned" / f"{composed.tuned}.yaml" for folder in folders)
+    recipe = OmegaConf.to_container(OmegaConf.load(next(file for file in files if file.is_file())))
+    for part, given in recipe.items():
+        node = composed.settings.get(part)
+        if not isinstance(given, dict) or "_target_" not in (node or {}):
+            continue
+        resolve_target(node._target_, trusted)
+        own = {key: None for key in given if key != "transform"}
+        try:
+            check_arguments({**own, "_target_": node._target_}, {})
+        except ConfigError as error:
+            raise ConfigError(
+                f"recipe {composed.tuned} is not for {part}={composed.choices[part]}: {error}"
+            ) from None
 
 
 def _trusted_packages(settings: DictConfig, overrides: Iterable[str]) -> tuple[str, ...]:
@@ -209,96 +249,3 @@ def _trusted_packages(settings: DictConfig, overrides: Iterable[str]) -> tuple[s
             "line or in GNNZOO_TRUSTED_TARGETS"
         )
     return (*from_environment, *listed)
-
-
-def build(node: Any, trusted: Iterable[str] = (), **extra: Any) -> Any:
-    """Call the ``_target_`` of a node, and of the nodes inside it, with their settings.
-
-    Args:
-        node: A mapping with ``_target_``.
-        trusted: Packages to accept besides gnnzoo, torch's and PyG's modules.
-        **extra: Arguments known only now, such as ``in_channels``.
-
-    Raises:
-        ConfigError: If a target is missing or outside the accepted packages, or gets an argument
-            that it does not take.
-        Exception: Whatever the target itself raises, unchanged.
-    """
-    if isinstance(node, DictConfig):
-        node = OmegaConf.to_container(node, resolve=True)
-    if not isinstance(node, Mapping) or "_target_" not in node:
-        raise ConfigError(f"expected settings with a _target_, got {node!r}")
-    if missing := [key for key, value in node.items() if value == "???"]:
-        raise ConfigError(
-            f"{node['_target_']} needs {missing[0]}; give it as <part>.{missing[0]}=..."
-        )
-    for target in targets(node):
-        resolve_target(target, trusted)
-    _check_arguments(node, extra)
-    try:
-        # extra goes around Hydra, which would turn dataclasses among it into dictionaries
-        part = instantiate({**node, "_partial_": True}, _convert_="all")
-    except InstantiationException as error:
-        if error.__cause__ is not None:
-            raise error.__cause__ from None
-        raise ConfigError(str(error)) from error
-    return functools.partial(part, **extra) if node.get("_partial_") else part(**extra)
-
-
-def targets(node: Any) -> list[str]:
-    """Every ``_target_`` in a tree of settings, outermost first."""
-    if isinstance(node, DictConfig):
-        node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, Mapping):
-        own = [node["_target_"]] if "_target_" in node else []
-        return own + [target for value in node.values() for target in targets(value)]
-    if isinstance(node, list | tuple):
-        return [target for value in node for target in targets(value)]
-    return []
-
-
-def resolve_target(target: str, trusted: Iterable[str] = ()) -> Any:
-    """The class or function a dotted name stands for, if it lives in an accepted package."""
-    accepted = (*KNOWN_TARGETS, *trusted)
-    if not _inside(target, accepted):
-        raise ConfigError(
-            f"_target_ {target!r} is outside {', '.join(accepted)}; "
-            f"add trusted_targets=[{target.split('.')[0]}] if you trust that package"
-        )
-    try:
-        found = _import(target)
-    except Exception as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(f"cannot import _target_ {target!r}: {reason}") from error
-    home = getattr(found, "__module__", None)
-    if not callable(found) or home is None or not _inside(home, accepted):
-        raise ConfigError(
-            f"_target_ {target!r} is not a class or function of {', '.join(accepted)}"
-        )
-    return found
-
-
-def _import(target: str) -> Any:
-    """Hydra logs what it cannot import beside raising it; it is told once, by us."""
-    hydra_log = logging.getLogger("hydra.utils")
-    disabled, hydra_log.disabled = hydra_log.disabled, True
-    try:
-        return get_object(target)
-    finally:
-        hydra_log.disabled = disabled
-
-
-def _inside(name: str, packages: Iterable[str]) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-def _check_arguments(node: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
-    """Refuse arguments that the target's signature does not have, with the closest one named."""
-    parameters = inspect.signature(get_object(node["_target_"])).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for name in [*node, *extra]:
-        if name not in parameters and not (name.startswith("_") and name.endswith("_")):
-            close = get_close_matches(name, parameters, n=1)
-            hint = f"; did you mean {close[0]}?" if close else f"; it takes {', '.join(parameters)}"
-            raise ConfigError(f"{node['_target_']} takes no argument {name!r}{hint}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from gnnzoo.assemble import choose_device
 from gnnzoo.config import Composed, compose, refuse_missing
 from gnnzoo.files import make_folder
 from gnnzoo.identity import Identity
@@ -85,6 +86,7 @@ def execute(composed: Composed, in_sweep: bool = False) -> Outcome:
     settings = composed.settings
     refuse_missing(settings)
     require_mirrors(settings.track)
+    choose_device(settings.device)  # a device that cannot be is told for a finished run, too
     identity = Identity.of(composed)
     run_dir = folder_of(composed, identity)
     if not settings.rerun and (outcome := _finished(identity, run_dir, settings.run_dir)):

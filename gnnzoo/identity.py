@@ -41,6 +41,7 @@ _LEFT_OUT = (
     "gnnzoo.cli",
     "gnnzoo.config",
     "gnnzoo.files",
+    "gnnzoo.parts",
     "gnnzoo.paths",
     "gnnzoo.results",
     "gnnzoo.train.progress",

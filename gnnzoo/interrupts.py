@@ -7,6 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+terminated = threading.Event()  # set once this process was sent SIGTERM
+
+
+def interrupt_on_sigterm() -> None:
+    """From now on SIGTERM interrupts like Ctrl-C."""
+
+    def handle(number: int, frame: Any) -> None:
+        terminated.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, handle)
+
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
@@ -17,6 +29,8 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
     requested = threading.Event()
 
     def handle(number: int, frame: Any) -> None:
+        if number == signal.SIGTERM:
+            terminated.set()
         if requested.is_set():
             raise KeyboardInterrupt
         requested.set()

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,6 +99,8 @@ class Recording:
         )
         device = choose_device(settings.device)
         parts = build_parts(self.composed, device)
+        if not self.in_sweep and settings.progress != "none":
+            print(f"recipe: {self.composed.tuned or 'untuned defaults'}", file=sys.stderr)
         size = parts.task.data.num_nodes + parts.task.data.num_edges
         if settings.threads is None and size < SMALL_GRAPH:
             torch.set_num_threads(1)

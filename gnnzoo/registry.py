@@ -1,6 +1,5 @@
 """What the zoo holds: one YAML file under ``conf/<group>`` is one entry."""
 
-import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatch
@@ -9,10 +8,23 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gnnzoo.config import build, resolve_target
-from gnnzoo.paths import cards_root, conf_root, experiments_root
+from gnnzoo.bench import BENCHMARKS
+from gnnzoo.config import build
+from gnnzoo.paths import conf_root, experiments_root
 
-GROUPS = {"models": "model", "datasets": "dataset", "heads": "head", "tables": "experiments"}
+# What can be listed: its folder under conf, and how a name is used.
+KINDS = {
+    "models": ("model", "model=NAME"),
+    "datasets": ("dataset", "dataset=NAME"),
+    "heads": ("head", "head=NAME"),
+    "protocols": ("protocol", "protocol=NAME"),
+    "trainers": ("trainer", "trainer=NAME"),
+    "recipes": ("tuned", "tuned=NAME"),
+    "experiments": ("experiment", "experiment=NAME"),
+    "spaces": ("search", "gnnzoo tune --space NAME"),
+    "tables": (None, "gnnzoo table NAME"),
+    "benchmarks": (None, "gnnzoo bench NAME"),
+}
 
 
 class UnknownName(KeyError):
@@ -23,15 +35,25 @@ class UnknownName(KeyError):
 
 
 def list_names(kind: str, pattern: str = "*", config_dirs: Iterable[str | Path] = ()) -> list[str]:
-    """Names of all ``models``, ``datasets``, ``heads`` or ``tables`` that match a wildcard."""
-    if kind not in GROUPS:
-        raise UnknownName(f"no list of {kind!r}; there are: {', '.join(GROUPS)}")
+    """Names of one of ``KINDS`` that match a wildcard.
+
+    Raises:
+        UnknownName: If there is no such kind.
+    """
+    if kind not in KINDS:
+        close = get_close_matches(kind, KINDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(KINDS)}"
+        raise UnknownName(f"no list of {kind!r}; {hint}")
+    group, _ = KINDS[kind]
     if kind == "tables":
         names = {path.parent.name for path in experiments_root().glob("*/table.yaml")}
+    elif kind == "benchmarks":
+        names = set(BENCHMARKS)
     else:
-        folders = [conf_root(), *map(Path, config_dirs)]
-        files = [path for folder in folders for path in (folder / GROUPS[kind]).glob("*.yaml")]
-        names = {path.stem for path in files}
+        roots = [folder / group for folder in (conf_root(), *map(Path, config_dirs))]
+        files = "**/*.yaml" if kind == "recipes" else "*.yaml"
+        found = (path.relative_to(root) for root in roots for path in root.glob(files))
+        names = {str(path.with_suffix("")) for path in found}
     return sorted(name for name in names if fnmatch(name, pattern))
 
 
@@ -78,31 +100,15 @@ def load_dataset(name: str, **settings: Any) -> Any:
 
 def entry(kind: str, name: str) -> dict[str, Any]:
     """Settings of one entry, as in its YAML file."""
-    path = conf_root() / GROUPS[kind] / f"{name}.yaml"
+    group, _ = KINDS[kind]
+    path = conf_root() / group / f"{name}.yaml"
     if not path.is_file():
         known = list_names(kind)
         close = get_close_matches(name, known) or known
         raise UnknownName(
-            f"no {GROUPS[kind]} named {name!r}; close matches: {', '.join(close)}. "
+            f"no {group} named {name!r}; close matches: {', '.join(close)}. "
             f"gnnzoo list {kind} shows all"
         )
     settings = OmegaConf.to_container(OmegaConf.load(path))
     settings.pop("defaults", None)
     return settings
-
-
-def describe(kind: str, name: str) -> str:
-    """One line about an entry: the first sentence of what its ``_target_`` or card says."""
-    if kind == "tables":
-        from gnnzoo.results import load_table
-
-        return load_table(name)[0].title
-    card = cards_root() / name / "card.yaml"
-    if kind == "datasets" and card.is_file():
-        content = OmegaConf.load(card)
-        sizes = ", ".join(
-            f"{count:,} {key.removeprefix('num_')}" for key, count in content.sizes.items()
-        )
-        return f"{content.title}: {sizes}"
-    documentation = inspect.getdoc(resolve_target(entry(kind, name)["_target_"])) or ""
-    return documentation.split("\n")[0]

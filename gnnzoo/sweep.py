@@ -34,21 +34,12 @@ def seeds_composed_once() -> Iterator[None]:
     It composes every job to find mistakes early, one after the other, while all workers wait: for
     many small runs a large part of the whole time. Each job composes its own settings anyway.
     """
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
     from hydra.plugins.sweeper import Sweeper
-
-    from gnnzoo.config import explain
 
     validate = Sweeper.validate_batch_is_legal
 
     def check(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
-        try:
-            validate(sweeper, without_other_seeds(batch))
-        except HydraException as error:
-            GlobalHydra.instance().clear()  # this sweep is over; the explanation composes anew
-            print(f"error: {explain(error)}", file=sys.stderr)
-            raise SystemExit(1) from None
+        validate(sweeper, without_other_seeds(batch))
 
     Sweeper.validate_batch_is_legal = check
     try:
@@ -76,15 +67,16 @@ def report_job(overrides: tuple[str, ...], status: str, **fields: Any) -> None:
 def summarise(path: Path) -> int:
     """Print the scores per setting, then what failed; returns the exit status.
 
-    Seeds of one setting share a line: mean and sample standard deviation of the test metric.
+    Seeds of one setting share a line: mean and sample standard deviation of the test metric. It is
+    named by what differs between settings; where only seeds do, it needs no name.
     """
     jobs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if jobs else set()
     settings: dict[str, list[Mapping[str, Any]]] = {}
     for job in jobs:
         own = [entry for entry in job["overrides"] if not entry.startswith("seed=")]
-        name = " ".join(entry for entry in own if entry not in shared) or " ".join(own)
-        settings.setdefault(name or "defaults", []).append(job)
+        name = " ".join(entry for entry in own if entry not in shared)
+        settings.setdefault(name, []).append(job)
     width = max(map(len, settings), default=0)
     for name, group in settings.items():
         done = [job for job in group if job["status"] in ("finished", "skipped")]
@@ -92,8 +84,8 @@ def summarise(path: Path) -> int:
             scores = [job["test"] for job in done]
             spread = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
             count = "1 seed" if len(scores) == 1 else f"{len(scores)} seeds"
-            score = f"{done[0]['metric']} {statistics.mean(scores):.4f}{spread}"
-            print(f"{name:<{width}}  {score}  ({count})")
+            score = f"test {done[0]['metric']} {statistics.mean(scores):.4f}{spread}"
+            print(f"{name:<{width}}  {score}  ({count})".lstrip())
     skipped = sum(job["status"] == "skipped" for job in jobs)
     if skipped:
         print(f"{skipped} of {len(jobs)} runs were finished before and were not run again")

@@ -62,6 +62,8 @@ def fill(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]:
     from rich.console import Console
     from rich.progress import track
 
+    from gnnzoo.workers import end_with_this_process
+
     if num_jobs < 1:
         raise ValueError(f"--jobs must be at least 1, got {num_jobs}")
     records = known_records(blocks)
@@ -70,6 +72,7 @@ def fill(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]:
     if not waiting:
         print("every cell is filled", file=sys.stderr)
         return []
+    end_with_this_process()
     parallel = Parallel(n_jobs=num_jobs, backend="loky", return_as="generator_unordered")
     results = parallel(delayed(_run_cell)(cell.overrides, seed) for cell, seed in waiting)
     console = Console(stderr=True)
@@ -87,11 +90,14 @@ def recheck(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]
     from rich.console import Console
     from rich.progress import track
 
+    from gnnzoo.workers import end_with_this_process
+
     records = known_records(blocks)
     summaries = [s for table in blocks for s in collect(table, identify, records) if s.stale]
     # A cell may stand in two columns, with another metric, or in two blocks; it is run once.
     cells = {identify(summary.cell.overrides): summary for summary in summaries}
     chosen = [(summary, min(summary.stale)) for summary in cells.values()]
+    end_with_this_process()
     parallel = Parallel(n_jobs=num_jobs, backend="loky", return_as="generator")
     runs = parallel(delayed(_run_cell)(summary.cell.overrides, seed) for summary, seed in chosen)
     console = Console(stderr=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gnnzoo.cli import main
@@ -29,7 +30,7 @@ def test_train_prints_the_score_and_the_folder_and_says_which_recipe(workspace):
     assert "Traceback" not in done.stderr
     again = gnnzoo("train", "model=mlp", *FAST)
     assert again.stdout == done.stdout
-    assert "was finished before" in again.stderr
+    assert f"was finished before on {record['device']}" in again.stderr
 
 
 def test_hydras_own_flags_pass_through(workspace):
@@ -50,6 +51,8 @@ def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, to
     records = RunStore(workspace / "runs").records()
     assert len(records) == 4
     assert {record["threads"] for record in records} == {1}
+    assert done.stderr.count("finished: ") == 4
+    assert "launcher=" not in done.stderr + done.stdout
 
     wider = gnnzoo(*sweep[:-1], "seed=0,1,2", "model.dropout=0.5,3")
     assert wider.returncode == 1
@@ -70,15 +73,32 @@ def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, to
         (("train", "-m", "seed=one,2"), "seed must be a whole number, got 'one'"),
         (("train", "-m", "model=dagn,gcn"), "no model named 'dagn'; did you mean dagnn?"),
         (("train", "-m", "model.hop=1,2"), "no setting 'model.hop'"),
+        (
+            ("train", "-m", "launcher=slurm", "seed=0,1"),
+            "no launcher named 'slurm'; there is: jobl",
+        ),
+        (("train", "-m", "seed=0,1", "model"), "cannot read 'model'; write model=..."),
+        (("train", "model"), "cannot read 'model'; write model=..."),
+        (("train", "model=gcn,"), "cannot read 'model=gcn,'; write lists like"),
+        (("train", "--model", "dagnn"), "arguments: --model; settings are written without dashes"),
         (("train", "--config-dir", ".", "model=dagn"), "no model named 'dagn'"),
         (("train", "--cfg", "job", "model=dagn"), "no model named 'dagn'"),
         (("train", "model=gat", "model.head=3"), "did you mean model.heads"),
         (("train", "model.targe=3"), "no setting 'model.targe'"),
         (("train", "dataset=file"), "dataset.path is needed; give it as dataset.path=..."),
         (("train", "tuned=nix/node/dagnn"), "no recipe named 'nix/node/dagnn'"),
+        (("train", "tuned=foo"), "no recipe named 'foo'; gnnzoo list recipes shows all"),
+        (("train", "tuned=photo/gcn"), "close matches: luo2024/photo/gat, luo2024/photo/gcn,"),
+        (
+            ("train", "tuned=luo2024/cora/gcn", "model=dagnn"),
+            "recipe luo2024/cora/gcn is not for model=dagnn: gnnzoo.models.DAGNN takes no argument",
+        ),
+        (("train", "seed=-1"), "seed must be a whole number from 0, got -1"),
+        (("train", "trainer.epochs=1.5"), "epochs"),
         (("train", "dataset=file", "dataset.path=nowhere.npz"), "nowhere.npz"),
         (("table", "planetoit"), "planetoid"),
-        (("list", "layers"), "no list of 'layers'"),
+        (("list", "layers"), "no list of 'layers'; there are: models, datasets, heads, protocols"),
+        (("list", "model"), "no list of 'model'; did you mean models?"),
         (("list", "models", "ga"), "no models match 'ga'; '*ga*' gives gat, gatedgcn"),
         (("bench", "speed"), "speed"),
     ],
@@ -93,6 +113,29 @@ def test_bad_input_gets_one_sentence(workspace, arguments, words, monkeypatch, c
     assert words in complaints
     assert "Traceback" not in complaints
     assert "_target_" not in complaints
+    assert complaints.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bench", "nope"),
+        ("bench", "--device", "tpu"),
+        ("table", "nope"),
+        ("tune", "model=mlp", "--space", "nope"),
+        ("tune", "model=mlp", "--space", "mlp", "--seeds", "a"),
+    ],
+)
+def test_a_mistake_in_a_name_is_told_before_anything_heavy_is_imported(workspace, arguments):
+    code = (
+        "import sys\nfrom gnnzoo.cli import main\ntry: main()\n"
+        "finally: assert not {'torch', 'gnnzoo.executor'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "AssertionError" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -127,9 +170,22 @@ def test_missing_data_are_explained_without_a_traceback(workspace, monkeypatch):
     assert "Traceback" not in done.stderr
 
 
+def test_a_doubt_about_a_file_is_one_plain_line(workspace, toy_graph):
+    arrays = dict(np.load(toy_graph))
+    arrays["y"] *= 2
+    np.savez(toy_graph, **arrays)
+    done = gnnzoo("train", "model=mlp", "dataset=file", f"dataset.path={toy_graph}", *FAST)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "no node has" in line]
+    assert [line.startswith(f"warning: {toy_graph}: ") for line in lines] == [True]
+
+
 def test_list_and_doctor(workspace):
     models = gnnzoo("list", "models", "d*")
     assert models.stdout.split()[0] == "dagnn"
+    kinds = gnnzoo("list").stdout
+    for word in ("gnnzoo list recipes", "tuned=NAME", "gnnzoo bench NAME", "--space NAME"):
+        assert word in kinds
     report = gnnzoo("doctor").stdout
     for word in ("torch-geometric", "back-ends", "torch_scatter", "GNNZOO_MIRROR"):
         assert word in report
@@ -205,3 +261,18 @@ def test_a_file_that_cannot_be_used_is_one_sentence_from_every_command(workspace
         assert "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: ")
         assert "afile" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupt_while_nothing_is_saved_promises_nothing(workspace, number, status):
+    code = (
+        "import signal, gnnzoo.executor\nfrom gnnzoo import cli\n"
+        f"gnnzoo.executor.folder_of = lambda *_: signal.raise_signal(signal.{number})\n"
+        "cli.main()"
+    )
+    command = [sys.executable, "-c", code, "train", "model=mlp"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert "the same command keeps what is finished or saved" in done.stderr
+    assert "goes on from here" not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -214,9 +214,16 @@ def test_settings_that_cannot_work_are_named(workspace, toy_graph, override, wor
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_missing_device_is_named(workspace, toy_graph):
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_missing_device_is_named_whether_the_run_is_finished_or_not(
+    workspace, toy_graph, finished
+):
+    if finished:
+        toy_run(toy_graph)
     with pytest.raises(ConfigError, match="torch sees no CUDA device; device=cpu works"):
         toy_run(toy_graph, "device=cuda")
+    with pytest.raises(ConfigError, match="device must be auto, cpu or cuda, got 'gpu'"):
+        toy_run(toy_graph, "device=gpu")
 
 
 def command(path: Path, run_dir: Path, epochs: int = 600) -> list[str]:
@@ -256,13 +263,13 @@ def test_a_run_killed_twice_ends_bit_identical(workspace, toy_graph):
     assert_same(final(whole), final(broken))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_resumes(workspace, toy_graph, number):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_so_and_resumes(workspace, toy_graph, number, status):
     whole, broken = workspace / "whole", workspace / "broken"
     process = start(toy_graph, broken)
     os.kill(process.pid, number)
     _, complaints = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "the same command goes on from here" in complaints
     assert "Traceback" not in complaints
     record = json.loads((broken / "run.json").read_text())
@@ -283,3 +290,13 @@ def test_two_processes_never_fill_one_folder(workspace, toy_graph):
     finally:
         process.kill()
         process.wait()
+
+
+def test_edge_weights_of_a_file_reach_the_model(workspace, toy_graph, tmp_path):
+    plain = toy_run(toy_graph, "model=gcn")
+    arrays = dict(np.load(toy_graph))
+    weights = np.random.default_rng(0).random(arrays["edge_index"].shape[1])
+    np.savez(tmp_path / "weighted.npz", **arrays, edge_weight=weights)
+    weighted = toy_run(tmp_path / "weighted.npz", "model=gcn")
+    curves = [read_curve_csv(run.run_dir / "curve.csv") for run in (plain, weighted)]
+    assert curves[0][0]["loss"] != curves[1][0]["loss"]

@@ -2,7 +2,13 @@
 
 from hydra.plugins.sweeper import Sweeper
 
-from gnnzoo.sweep import seeds_composed_once, without_other_seeds
+from gnnzoo.sweep import (
+    ledger,
+    report_job,
+    seeds_composed_once,
+    summarise,
+    without_other_seeds,
+)
 
 
 def test_of_jobs_that_differ_in_their_seed_the_first_is_composed():
@@ -25,3 +31,24 @@ def test_hydra_is_asked_for_fewer_jobs_and_put_back_afterwards(monkeypatch):
         Sweeper.validate_batch_is_legal(None, [["seed=0"], ["seed=1"]])
     assert composed == [[["seed=0"]]]
     assert Sweeper.validate_batch_is_legal is before
+
+
+def summary(capsys, *jobs: str) -> str:
+    with ledger() as path:
+        for job in jobs:
+            report_job(tuple(job.split()), "finished", metric="accuracy", test=0.5)
+        assert summarise(path) == 0
+    return capsys.readouterr().out
+
+
+def test_a_summary_names_what_differs_and_says_that_scores_are_of_the_test(capsys):
+    jobs = [f"model={m} dataset=cora seed={s}" for m in ("gcn", "mlp") for s in (0, 1)]
+    assert summary(capsys, *jobs) == (
+        "model=gcn  test accuracy 0.5000 ± 0.0000  (2 seeds)\n"
+        "model=mlp  test accuracy 0.5000 ± 0.0000  (2 seeds)\n"
+    )
+
+
+def test_a_summary_of_seeds_alone_needs_no_name(capsys):
+    jobs = [f"model=gcn dataset=cora seed={s}" for s in (0, 1)]
+    assert summary(capsys, *jobs) == "test accuracy 0.5000 ± 0.0000  (2 seeds)\n"

@@ -3,13 +3,14 @@
 | key | holds |
 |---|---|
 | ``edge_index`` | ``[2, num_edges]``, integers, row 0 source and row 1 target; or the CSR arrays ``adj_data adj_indices adj_indptr adj_shape`` |
+| ``edge_weight`` | ``[num_edges]``, finite numbers from 0; with CSR arrays ``adj_data``, where it is not 1 throughout |
 | ``x`` | ``[num_nodes, num_features]``; or the CSR arrays ``attr_data attr_indices attr_indptr attr_shape`` |
 | ``y`` (or ``labels``) | ``[num_nodes]``, integers from 0; -1 for a node without a label |
 | ``train_mask val_mask test_mask`` | all three or none: bool, ``[num_nodes]``, ``[num_nodes, num_splits]`` or ``[num_splits, num_nodes]`` |
 | ``num_nodes`` | read where neither features, labels nor ``adj_shape`` tell; otherwise the largest id does |
 
-To predict links, edges are enough; to classify nodes, features and labels are needed too. Other keys
-are not read; nothing in the file is unpickled.
+To predict links, edges are enough (and weights are left out); to classify nodes, features and labels
+are needed too. A warning names keys that are not read; nothing in the file is unpickled.
 """  # noqa: E501
 
 import os
@@ -32,23 +33,24 @@ from gnnzoo.data.npz import (
     read_arrays,
     read_csr,
 )
-from gnnzoo.data.splits import check_masks
+from gnnzoo.data.stored_masks import MASK_KEYS, stored_masks
 
 MOST_NODES_PER_END = 10  # of an edge, where nothing but the ids tells how many nodes there are
-MASK_KEYS = ("train_mask", "val_mask", "test_mask")
-KEYS = {"edge_index", "x", "y", "labels", "num_nodes", *MASK_KEYS}
+KEYS = {"edge_index", "edge_weight", "x", "y", "labels", "num_nodes", *MASK_KEYS}
 KEYS |= {*csr_keys("adj"), *csr_keys("attr")}
 
 
 def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDataset:
-    """Load a graph from an ``.npz`` file (keys: see the module).
+    """A graph of your own, from an .npz file.
 
-    Stored masks become the splits named ``file``. A file without masks has no split of its own and
-    needs a random protocol. Without features ``x`` is left out, without labels ``y`` and the masks.
+    The module says which keys are read. Stored masks become the splits named ``file``; a file
+    without masks needs a random protocol. Without features ``x`` is left out, without labels ``y``
+    and the masks. A warning tells what is likely a mistake.
 
     Args:
         path: The file.
-        directed: Keep arcs as they are; otherwise the graph is made undirected.
+        directed: Keep arcs as they are; otherwise the graph is made undirected, and an edge given
+            in both directions has the mean of their weights.
 
     Raises:
         MissingDataError: If there is no such file.
@@ -63,10 +65,12 @@ def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDat
         data, masks = _read(path)
     except GraphFileError as error:
         raise GraphFileError(f"{path}: {error}") from None
+    for remark in [*_unread(path), *_remarks(data)]:
+        warnings.warn(f"{path}: {remark}", stacklevel=2)
     if not directed:
-        data.edge_index = to_undirected(data.edge_index, num_nodes=data.num_nodes)
+        data = _undirected(data)
     return GraphDataset(
-        name="file",
+        name=path.name,
         data=data,
         num_classes=0 if data.y is None else int(data.y.max()) + 1,
         sha256=sha256_of(path),
@@ -76,16 +80,21 @@ def graph_file(path: str | os.PathLike[str], directed: bool = False) -> GraphDat
 
 def _read(path: Path) -> tuple[Data, Masks | None]:
     arrays = read_arrays(path, KEYS)
+    if any(key.endswith("/data.pkl") for key in _stored_keys(path)):
+        raise GraphFileError("a file of torch.save, which is not read; write it with numpy.savez")
     x = _features(arrays) if arrays.keys() & {"x", *csr_keys("attr")} else None
     num_nodes, told_by = _count_nodes(arrays, x)
     y = _labels(arrays, num_nodes) if arrays.keys() & {"y", "labels"} else None
-    data = Data(edge_index=_edges(arrays, num_nodes, told_by), num_nodes=num_nodes)
+    edge_index, values = _edges(arrays, num_nodes, told_by)
+    data = Data(edge_index=edge_index, num_nodes=num_nodes)
+    if (weights := arrays.get("edge_weight", values)) is not None:
+        data.edge_weight = _weights(weights, edge_index.size(1))
     if x is not None:
         data.x = x
     if y is None:
         return data, None
     data.y = y
-    return data, _masks(arrays, y)
+    return data, stored_masks(arrays, y)
 
 
 def _count_nodes(arrays: Arrays, x: Tensor | None) -> tuple[int, str]:
@@ -154,16 +163,12 @@ def _labels(arrays: Arrays, num_nodes: int) -> Tensor:
         )
     if y.max() < 0:
         raise GraphFileError(f"{key} is -1 everywhere; some nodes need a label")
-    if unused := sorted(set(range(y.max())) - set(y.tolist())):
-        warnings.warn(
-            f"no node has the {key} {', '.join(map(str, unused[:5]))}, which count as classes all "
-            f"the same; numpy.unique({key}, return_inverse=True)[1] numbers labels without gaps",
-            stacklevel=4,
-        )
     return torch.from_numpy(y.astype(np.int64))
 
 
-def _edges(arrays: Arrays, num_nodes: int, told_by: str) -> Tensor:
+def _edges(arrays: Arrays, num_nodes: int, told_by: str) -> tuple[Tensor, np.ndarray | None]:
+    """The edges, and the values of a CSR matrix that are not all 1."""
+    values = None
     if "edge_index" in arrays:
         edge_index = arrays["edge_index"]
         if edge_index.ndim != 2 or len(edge_index) != 2:
@@ -172,20 +177,18 @@ def _edges(arrays: Arrays, num_nodes: int, told_by: str) -> Tensor:
                 + ("; transpose it" if edge_index.ndim == 2 and edge_index.shape[1] == 2 else "")
             )
         if edge_index.dtype.kind not in "iu":
-            raise GraphFileError(f"edge_index must hold whole numbers, got {edge_index.dtype}")
+            raise GraphFileError(
+                f"edge_index must hold whole numbers, got {edge_index.dtype}; "
+                "edge_index.astype(int) makes them of whole floats"
+            )
     else:
         indptr, indices, values, shape = read_csr(arrays, "adj", "edges", "edge_index")
         if shape != (num_nodes, num_nodes):
             raise GraphFileError(
                 f"adj_shape must be [{num_nodes}, {num_nodes}], as {told_by}, got {list(shape)}"
             )
-        weighted = np.flatnonzero(values != 1)
-        if len(weighted):
-            raise GraphFileError(
-                f"adj_data is {values[weighted[0]]} at entry {weighted[0]}; edge weights are not "
-                "read from files, so it must be 1 everywhere"
-            )
         edge_index = np.stack([np.repeat(np.arange(num_nodes), np.diff(indptr)), indices])
+        values = None if (values == 1).all() else values
     bad = np.argwhere((edge_index < 0) | (edge_index >= num_nodes))
     if len(bad):
         row, edge = bad[0]
@@ -193,47 +196,61 @@ def _edges(arrays: Arrays, num_nodes: int, told_by: str) -> Tensor:
             f"edge {edge} names node {edge_index[row, edge]}, but {told_by}: "
             f"ids go from 0 to {num_nodes - 1}"
         )
-    return torch.from_numpy(edge_index.astype(np.int64))
+    return torch.from_numpy(edge_index.astype(np.int64)), values
 
 
-def _masks(arrays: Arrays, y: Tensor) -> Masks | None:
-    present = [key for key in MASK_KEYS if key in arrays]
-    if not present:
-        return None
-    if len(present) < len(MASK_KEYS):
-        missing = [key for key in MASK_KEYS if key not in arrays]
-        raise GraphFileError(f"{', '.join(missing)} missing; store all three masks or none")
-    columns = [_columns(key, arrays[key], len(y)) for key in MASK_KEYS]
-    widths = [column.size(1) for column in columns]
-    if len(set(widths)) > 1:
-        raise GraphFileError(f"the masks hold {widths} splits; they must hold equally many")
-    for split in range(widths[0]):
-        try:
-            check_masks(tuple(column[:, split] for column in columns), y)
-        except ValueError as error:
-            raise GraphFileError(f"split {split}: {error}") from None
-    train, val, test = columns
-    return train, val, test
-
-
-def _columns(key: str, mask: np.ndarray, num_nodes: int) -> Tensor:
-    """One mask as ``[num_nodes, num_splits]``."""
-    if mask.dtype != np.bool_:
+def _weights(stored: np.ndarray, num_edges: int) -> Tensor:
+    if stored.shape != (num_edges,) or stored.dtype.kind not in "fiub":
         raise GraphFileError(
-            f"{key} must be bool, one entry per node, got {mask.dtype}; "
-            f"from 0 and 1: {key}.astype(bool); "
-            f"from ids: numpy.isin(numpy.arange({num_nodes}), ids)"
+            f"edge_weight must be [{num_edges}], a real number per edge, "
+            f"got {stored.dtype} {list(stored.shape)}"
         )
-    if mask.shape == (num_nodes,):
-        return torch.from_numpy(mask).view(-1, 1)
-    if mask.ndim == 2 and mask.shape.count(num_nodes) == 2:
+    with np.errstate(over="ignore"):
+        weights = stored.astype(np.float32)
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
         raise GraphFileError(
-            f"{key} is {list(mask.shape)}, with as many splits as nodes, so that its direction is "
-            "unclear; store another number of splits"
+            f"edge_weight is {stored[bad[0]]} at edge {bad[0]}; weights must be finite and not "
+            "negative (without edge_weight, and with adj_data of ones, every edge counts the same)"
         )
-    if mask.ndim == 2 and num_nodes in mask.shape and 0 not in mask.shape:
-        return torch.from_numpy(mask if mask.shape[0] == num_nodes else mask.T.copy())
-    raise GraphFileError(
-        f"{key} must be [{num_nodes}], [{num_nodes}, num_splits] or [num_splits, {num_nodes}], "
-        f"got {list(mask.shape)}"
-    )
+    return torch.from_numpy(weights)
+
+
+def _undirected(data: Data) -> Data:
+    weights = data.edge_weight if "edge_weight" in data else None
+    edge_index, weights = to_undirected(data.edge_index, weights, data.num_nodes, reduce="mean")
+    data.edge_index = edge_index
+    if weights is not None:
+        data.edge_weight = weights
+    return data
+
+
+def _stored_keys(path: Path) -> list[str]:
+    with np.load(path, allow_pickle=False) as stored:
+        return sorted(stored.files)
+
+
+def _unread(path: Path) -> list[str]:
+    keys = [key for key in _stored_keys(path) if key not in KEYS]
+    return [f"not read: {', '.join(keys)} (a file may hold {', '.join(sorted(KEYS))})"] * bool(keys)
+
+
+def _remarks(data: Data) -> list[str]:
+    """What can be used but is likely a mistake."""
+    found = []
+    if data.edge_index.size(1) == 0:
+        found.append("there are no edges")
+    if data.y is None:
+        return found
+    classes = data.y[data.y >= 0].unique().tolist()
+    if len(classes) == 1:
+        found.append(f"every label is {classes[0]}; a single class leaves nothing to learn")
+    if num_unused := max(classes) + 1 - len(classes):
+        unused = sorted(set(range(max(classes))) - set(classes))
+        more = f" and {num_unused - 5} more" if num_unused > 5 else ""
+        found.append(
+            f"no node has the label {', '.join(map(str, unused[:5]))}{more}, which count as "
+            "classes all the same; numpy.unique(y, return_inverse=True)[1] numbers labels without "
+            "gaps"
+        )
+    return found

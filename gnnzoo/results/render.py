@@ -191,7 +191,8 @@ def _footer(table: Table, summaries: list[Summary]) -> list[tuple[str, str]]:
             "Reproduction",
             "holds when ours and the reported mean differ by no more than two combined standard "
             "errors (s.e.); undecided when that depends on a number of runs the source does not "
-            "state; unverified marks a reported value quoted from memory. Differences are ours "
+            "state, or ours are fewer than three; unverified marks a reported value quoted from "
+            "memory. Differences are ours "
             f"minus reported{', in points' if table.unit == 'percent' else ''}.",
         ))  # fmt: skip
     if not all(cell.same_protocol for row in table.rows for cell in row.reported.values()):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+FEWEST = 3  # runs, or pairs, that a word is founded on
 _ROUNDING = 1e-12
 
 
@@ -20,7 +21,7 @@ class Verdict:
     """Whether a reproduction agrees with the reported value.
 
     Attributes:
-        word: ``holds``, ``above``, ``below``, ``undecided`` or ``too few runs``.
+        word: ``holds``, ``above``, ``below`` or ``undecided``.
         difference: Ours minus reported.
         errors: How many combined standard errors lie between them; ``inf`` if both spreads are 0.
         at_least: ``errors`` is a lower bound, as the source does not tell its spread or its runs.
@@ -39,7 +40,8 @@ def verdict(
 
     It holds when :math:`|m - m_r| \le 2 \sqrt{s_r^2 / n_r + s^2 / n}`. A source that does not tell
     how many runs it averaged (or their spread) leaves that root between two ends: the reported mean
-    exact, and a mean of one single run. A word is given only when both ends agree on it.
+    exact, and a mean of one single run. A word is given only when both ends agree on it, and there
+    are at least three runs.
 
     Args:
         mean: Our mean.
@@ -50,8 +52,8 @@ def verdict(
     """
     reported_mean, reported_std, reported_n = reported
     difference = mean - reported_mean
-    if n < 2 or std is None:
-        return Verdict("too few runs", difference)
+    if n < FEWEST or std is None:
+        return Verdict("undecided", difference)
     own = std**2 / n
     if reported_std is not None and reported_n is not None:
         least = most = math.sqrt(own + reported_std**2 / reported_n)
@@ -75,7 +77,7 @@ class Paired:
         word: ``beats``, ``loses to``, ``no difference`` or ``too few pairs``.
         n: Number of pairs.
         mean: Mean difference, ``None`` without pairs.
-        low: Lower end of the 95 % confidence interval, ``None`` with fewer than two pairs.
+        low: Lower end of the 95 % confidence interval, ``None`` with fewer than three pairs.
         high: Upper end.
     """
 
@@ -96,7 +98,7 @@ def paired(ours: Mapping[Any, float], baseline: Mapping[Any, float], mode: str =
     """
     differences = [ours[key] - baseline[key] for key in ours if key in baseline]
     mean, std = mean_and_std(differences)
-    if mean is None or std is None:
+    if len(differences) < FEWEST or std is None:
         return Paired("too few pairs", len(differences), mean)
     half = 0.0
     if std > _ROUNDING:  # else all differences are equal and the interval is a point

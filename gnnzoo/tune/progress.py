@@ -11,15 +11,21 @@ class Progress:
 
     Args:
         what: What is counted: trials or finalists.
+        metric: What the scores are.
         total: How many there are.
         ended: Those that had ended before.
         deadline: Moment of ``time.monotonic()`` at which no new trial begins; None: no such moment.
     """
 
     def __init__(
-        self, what: str, total: int, ended: list[Trial], deadline: float | None = None
+        self,
+        what: str,
+        metric: str,
+        total: int,
+        ended: list[Trial],
+        deadline: float | None = None,
     ) -> None:
-        self.what, self.total, self.deadline = what, total, deadline
+        self.what, self.metric, self.total, self.deadline = what, metric, total, deadline
         self.ended, self.done_before, self.began = list(ended), len(ended), time.monotonic()
 
     def show(self, trial: Trial) -> None:
@@ -27,7 +33,9 @@ class Progress:
         self.ended.append(trial)
         params = " ".join(f"{key}={value}" for key, value in trial.params.items()) or "the start"
         result = trial.error if trial.mean is None else f"{trial.mean:.4f}"
-        best = "".join(f"  best {b.mean:.4f} (trial {b.number})" for b in best_of(self.ended, 1))
+        best = "".join(
+            f"  best {self.metric} {b.mean:.4f} (trial {b.number})" for b in best_of(self.ended, 1)
+        )
         print(
             f"{self.what} {len(self.ended)}/{self.total}{best}  {self._left()}  "
             f"trial {trial.number}: {result}  {params}",

@@ -31,6 +31,9 @@ def scores(jobs: Iterable[Job], num_jobs: int) -> Iterator[tuple[Job, Score]]:
     """
     from joblib import Parallel, delayed
 
+    from gnnzoo.workers import end_with_this_process
+
+    end_with_this_process()
     parallel = Parallel(num_jobs, "loky", return_as="generator_unordered", batch_size=1)
     return parallel(delayed(_score)(job) for job in jobs)
 

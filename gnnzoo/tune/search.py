@@ -56,6 +56,11 @@ class Search:
         return compose(self.overrides)
 
     @cached_property
+    def metric(self) -> str:
+        """What a trial's scores are, in words."""
+        return f"validation {self.composed.settings.protocol.metric}"
+
+    @cached_property
     def folder(self) -> Path:
         """Where trials and winner lie; one folder per start, space, seeds and sources.
 

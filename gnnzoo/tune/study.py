@@ -1,6 +1,7 @@
 """A search under way: its trials, then the finalists, then the recipe of the winner."""
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -74,7 +75,9 @@ class Study:
         """Make the trials that are left, unless time runs out before."""
         deadline = time.monotonic() + seconds
         cap = deadline if seconds < math.inf else None
-        progress = Progress("trials", self.search.num_trials, self.counted(), cap)
+        progress = Progress(
+            "trials", self.search.metric, self.search.num_trials, self.counted(), cap
+        )
         self._run(self.first, self._jobs(deadline), self.search.seeds, progress)
         for trial in list(self.first.begun.values()):  # looked up: it has cost nothing
             like = self.first.ended[self._first_alike(trial.number)]
@@ -144,7 +147,8 @@ class Study:
         stage = Stage(self.storage, name, self.search.space)
         self.finals = stage.ended
         before = [stage.ended[trial.number] for trial in finalists if trial.number in stage.ended]
-        progress = Progress("finalists", len(finalists), before)
+        print(f"second stage: the best {len(finalists)} again; {name}", file=sys.stderr)
+        progress = Progress("finalists", self.search.metric, len(finalists), before)
         self._run(stage, self._final_jobs(stage, finalists), seeds, progress)
         for trial in list(stage.begun.values()):  # the first stage had all of its seeds
             self._end(stage, trial, progress)

@@ -102,7 +102,7 @@ def test_several_splits_may_lie_in_rows_or_columns(write, transpose):
 def test_a_file_without_masks_asks_for_a_random_protocol(write):
     arrays = {key: value for key, value in content().items() if "mask" not in key}
     dataset = graph_file(write(arrays))
-    with pytest.raises(ValueError, match=r"no split named 'file' .it has none.; protocol="):
+    with pytest.raises(ValueError, match=r"graph.npz has no split .*none.; protocol=random_shares"):
         NamedSplit("file")(dataset, seed=0)
     assert RandomPerClass(1, 1, None)(dataset, seed=0).data.test_mask.sum() == 3
 
@@ -114,9 +114,58 @@ def test_nodes_without_a_label_may_be_outside_the_masks(write):
     assert graph_file(write(arrays)).data.y[5] == -1
 
 
-def test_other_keys_are_not_read(write):
+def test_keys_that_are_not_read_are_named(write):
     names = np.array(["a", None], dtype=object)
-    assert graph_file(write({**content(), "names": names})).num_classes == 2
+    path = write({**content(), "names": names, "edge_wieght": np.ones(5)})
+    with pytest.warns(UserWarning, match="graph.npz: not read: edge_wieght, names .*edge_weight"):
+        assert graph_file(path).num_classes == 2
+
+
+WEIGHTS = np.array([1.0, 2.0, 0.5, 0.0, 4.0])
+
+
+def test_edge_weights_reach_the_task(write):
+    dataset = graph_file(write({**content(), "edge_weight": WEIGHTS}))
+    task = NamedSplit("file")(dataset, seed=0)
+    dense = torch.zeros(NODES, NODES)
+    dense[tuple(task.data.edge_index)] = task.data.edge_weight
+    expected = torch.zeros(NODES, NODES)
+    expected[tuple(torch.from_numpy(content()["edge_index"]))] = torch.tensor(WEIGHTS).float()
+    assert torch.equal(dense, expected + expected.T)
+
+
+def test_an_edge_given_in_both_directions_has_the_mean_weight(write):
+    both = np.array([[0, 1, 2], [1, 0, 3]])
+    data = graph_file(write({"edge_index": both, "edge_weight": np.array([1, 3, 5])})).data
+    assert data.edge_index.tolist() == [[0, 1, 2, 3], [1, 0, 3, 2]]
+    assert data.edge_weight.tolist() == [2, 2, 5, 5]
+
+
+def test_values_of_a_csr_matrix_are_weights_unless_all_are_one(write):
+    assert "edge_weight" not in graph_file(write(with_adj())).data
+    data = graph_file(write(with_adj(adj_data=WEIGHTS)), directed=True).data
+    assert data.edge_weight.tolist() == WEIGHTS.tolist()
+
+
+REMARKS = {
+    "gaps": (
+        {"y": np.array([0, 5, 0, 5, 0, 5])},
+        "no node has the label 1, 2, 3, 4, which count as classes",
+    ),
+    "large gaps": (
+        {"y": np.arange(60) % 2 * 50},
+        "no node has the label 1, 2, 3, 4, 5 and 44 more, which",
+    ),
+    "one class": ({"y": np.full(6, 0)}, "every label is 0; a single class leaves nothing to learn"),
+    "no edges": ({"edge_index": np.zeros((2, 0), dtype=int)}, "there are no edges"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), REMARKS.values(), ids=REMARKS.keys())
+def test_what_is_likely_a_mistake_is_told_with_the_file(write, changes, message):
+    arrays = {"edge_index": content()["edge_index"], "y": content()["y"]}
+    with pytest.warns(UserWarning, match=f"graph.npz: {message}"):
+        graph_file(write(arrays | changes))
 
 
 @pytest.mark.parametrize("others", [["x"], ["y"], [], ["x", "y"]], ids=str)
@@ -175,7 +224,10 @@ def with_attr(**changes: np.ndarray) -> dict[str, np.ndarray]:
 BAD = {
     "id too large": (changed("edge_index", put(6, 1, 3)), "edge 3 names node 6, but x has 6 rows"),
     "negative id": (changed("edge_index", put(-1, 0, 2)), "edge 2 names node -1"),
-    "float ids": (changed("edge_index", lambda a: a.astype(float)), "whole numbers, got float64"),
+    "float ids": (
+        changed("edge_index", lambda a: a.astype(float)),
+        r"got float64; edge_index.astype\(int\)",
+    ),
     "edges in rows": (changed("edge_index", lambda a: a.T), r"got \[5, 2\]; transpose it"),
     "no edges": (without("edge_index"), "no edges: neither edge_index nor adj_indptr"),
     "NaN": (changed("x", put(np.nan, 2, 1)), "x holds nan in row 2, column 1"),
@@ -231,7 +283,12 @@ BAD = {
         r"the masks hold \[2, 1, 1\] splits",
     ),
     "pickle": (changed("y", lambda a: a.astype(object)), "y holds pickled Python objects.*never"),
-    "weights": (with_adj(adj_data=np.array([1, 1, 0.5, 1, 1])), "adj_data is 0.5 at entry 2"),
+    "negative weight": (
+        without(edge_weight=np.array([1, 1, -0.5, 1, 1])),
+        "edge_weight is -0.5 at edge 2; weights must be finite and not negative",
+    ),
+    "endless weight": (with_adj(adj_data=np.array([1, np.inf, 1, 1, 1])), "is inf at edge 1"),
+    "short weights": (without(edge_weight=np.ones(4)), r"must be \[5\].* got float64 \[4\]"),
     "adj shape": (
         with_adj(adj_shape=np.array([6, 7])),
         r"adj_shape must be \[6, 6\].*\[6, 7\]",
@@ -269,6 +326,12 @@ def test_what_is_not_an_archive_is_refused(tmp_path, raw):
         graph_file(path)
 
 
+def test_a_file_of_torch_save_is_called_that(tmp_path):
+    torch.save({"edge_index": torch.zeros(2, 3)}, tmp_path / "graph.pt")
+    with pytest.raises(GraphFileError, match=r"graph.pt: a file of torch.save.*numpy.savez"):
+        graph_file(tmp_path / "graph.pt")
+
+
 def test_a_damaged_archive_is_refused(write):
     path = write(content())
     raw = bytearray(path.read_bytes())
@@ -282,9 +345,3 @@ def test_a_damaged_archive_is_refused(write):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingDataError, match=r"no graph file at .*nowhere.npz; .*dataset.path="):
         graph_file(tmp_path / "nowhere.npz")
-
-
-def test_labels_with_gaps_are_told(write):
-    path = write(content() | {"y": np.array([0, 5, 0, 5, 0, 5])})
-    with pytest.warns(UserWarning, match="no node has the y 1, 2, 3, 4, which count as classes"):
-        assert graph_file(path).num_classes == 6

@@ -54,8 +54,10 @@ def test_an_unknown_spread_never_gives_above_or_below():
     assert verdict(0.8, 0.004, 16, (0.8, None, 10)).word == "holds"
 
 
-def test_one_run_gets_no_verdict():
-    assert verdict(0.9, None, 1, (0.8, 0.01, 10)).word == "too few runs"
+def test_fewer_than_three_runs_leave_it_undecided():
+    assert verdict(0.9, None, 1, (0.8, 0.01, 10)).word == "undecided"
+    assert verdict(0.8, 0.02, 2, (0.8, 0.01, 10)).word == "undecided"
+    assert verdict(0.8, 0.02, 3, (0.8, 0.01, 10)).word == "holds"
 
 
 def test_no_spread_on_either_side_means_equal_or_not():
@@ -92,6 +94,8 @@ def test_equal_differences_give_an_interval_of_no_width(shift, word):
     assert found.low == found.high == pytest.approx(shift)
 
 
-def test_one_pair_is_too_few():
+def test_two_pairs_are_too_few():
     assert paired({0: 0.5}, {0: 0.4}).word == "too few pairs"
+    found = paired({0: 0.5, 1: 0.5}, {0: 0.4, 1: 0.4})
+    assert (found.word, found.n, found.low) == ("too few pairs", 2, None)
     assert paired({0: 0.5}, {1: 0.4}).mean is None

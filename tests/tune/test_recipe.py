@@ -14,6 +14,7 @@ from tests.tune.reading import rows
 pytest.importorskip("optuna", reason="the search needs the extra tune")
 
 from gnnzoo import tune
+from gnnzoo.tune.recipe import recipe
 from gnnzoo.tune.trials import Trial
 
 
@@ -39,7 +40,7 @@ def test_a_recipe_stands_without_the_one_that_the_search_started_from(workspace)
     start = ("model=gcn", "dataset=digits", "tuned=luo2024/cora/gcn", "trainer.weight_decay=1e-3")
     search = tune.Search(start, {"trainer.lr": [0.01]})
     won = Trial(2, {"trainer.lr": 0.01}, {5: 0.5})
-    text = tune.recipe(search, won, [won], {}, 7.0)
+    text = recipe(search, won, [won], {}, 7.0)
     assert "# 500 epochs per run, no early stopping; 7 s of training in all." in text
     by_hand = compose([*start, "trainer.lr=0.01"])
     assert apply(text, ["model=gcn"], workspace) == cell_hash(by_hand)
@@ -72,8 +73,9 @@ def test_the_command_prints_the_recipe(workspace, toy_graph):
     assert "# @package _global_" in done.stdout
     assert "on the seeds 3, 4, 7;" in done.stdout
     assert done.stdout.strip().endswith("recipe.yaml")
-    assert "trials 2/2  best" in done.stderr
-    assert "finalists 1/1" in done.stderr
+    assert "trials 2/2  best validation accuracy " in done.stderr
+    assert "second stage: the best 1 again; finalists on the seeds 3, 4, 7\n" in done.stderr
+    assert "finalists 1/1  best validation accuracy " in done.stderr
 
 
 def test_without_optuna_one_sentence_says_what_to_install(workspace):
