@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import is_undirected, to_undirected
 
+from gnnzoo import run
 from gnnzoo.data import MissingDataError, NamedLinks, check_links, ogb_link
 
 NODES = 9
@@ -60,7 +61,7 @@ def write_stand_in(name: str, folder: Path) -> None:
     if name in ("collab", "citation2"):
         table("node-feat", [[0.5 * node, 1.5] for node in range(NODES)])
     if name == "ppa":
-        table("node-feat", np.eye(3, dtype=int)[np.arange(NODES) % 3].tolist())
+        table("node-feat", np.eye(58, dtype=int)[np.arange(NODES) % 3].tolist())
     if name == "collab":
         table("edge_weight", [[weight] for weight in split["train"]["weight"]])
         table("edge_year", [[1990]] * len(edges))
@@ -82,6 +83,30 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards_without_che
     return tmp_path / "mirror/ogb"
 
 
+@pytest.mark.parametrize("head", ["ncn", "ncnc", "dot"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stand_in_trains_by_the_published_settings(name, head, stand_ins, tmp_path, monkeypatch):
+    monkeypatch.setenv("GNNZOO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("GNNZOO_DATA", str(tmp_path / "data"))
+    model = "gcn" if head == "dot" else "ncn_mpnn"
+    record = run(
+        dataset=f"ogbl_{name}",
+        head=head,
+        model=model,
+        **{
+            "dataset.check_sizes": False,
+            "protocol.metric": "auc",
+            "trainer.epochs": 2,
+            "head.batch_size": 2,
+            "head.metrics": ["mrr"],
+        },
+    )
+    assert record["status"] == "finished"
+    assert set(record["metrics"]) == {"auc", "mrr"}
+    if head == "ncn":
+        assert record["tuned"] == f"ogbl_{name}/ncn/ncn_mpnn_backprop"
+
+
 def arcs(edge_index: Tensor) -> list[list[int]]:
     return sorted(edge_index.t().tolist())
 
@@ -97,7 +122,7 @@ def test_a_stand_in_loads_undirected_with_each_edge_once(name, stand_ins, capsys
     expected = to_undirected(torch.tensor(TRAIN).t())
     assert arcs(dataset.data.edge_index) == arcs(expected)
     assert set(dataset.data.keys()) <= {"x", "edge_index", "num_nodes"}
-    width = {"ddi": None, "ppa": (NODES, 3)}.get(name, (NODES, 2))
+    width = {"ddi": None, "ppa": (NODES, 58)}.get(name, (NODES, 2))
     assert width == (None if dataset.data.x is None else tuple(dataset.data.x.shape))
     if width:
         assert dataset.data.x.dtype == torch.float32
