@@ -1,5 +1,6 @@
 """Data sets, the protocols that split them, and the transforms that models ask for."""
 
+from gnnzoo.data.amud import AMUDResult, AMUDStability, amud, amud_over_splits
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.dataset import GraphDataset
@@ -32,6 +33,8 @@ from gnnzoo.data.transforms import (
 from gnnzoo.data.wikics import wikics
 
 __all__ = [
+    "AMUDResult",
+    "AMUDStability",
     "CSRGraph",
     "Card",
     "ChecksumError",
@@ -59,6 +62,8 @@ __all__ = [
     "UniformNegatives",
     "UnknownDatasetError",
     "UnsafePickleError",
+    "amud",
+    "amud_over_splits",
     "attributed",
     "check_links",
     "digits",

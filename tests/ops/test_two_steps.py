@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gnnzoo.ops.two_steps as two_steps
-from gnnzoo.ops import CSR, Graph, two_step_counts
+from gnnzoo.ops import CSR, Graph, backends, two_step_counts
 from gnnzoo.ops.two_steps import num_paths
 from tests.reference.graphs import kinds, random_edges
 
@@ -20,11 +20,15 @@ def expected(first: CSR, second: CSR, label: torch.Tensor) -> tuple[torch.Tensor
     return reached.sum(1), (reached & (label[:, None] == label)).sum(1)
 
 
-@pytest.fixture(params=["marked", "sorted"])
+@pytest.fixture(params=["marked", "sorted", "scipy"])
 def way(request, monkeypatch):
-    """Every chunk marked in a mask, or every chunk sorted."""
-    monkeypatch.setattr(two_steps, "CELLS_PER_PRODUCT", 1e9 if request.param == "marked" else -1)
-    return request.param
+    """Every chunk marked in a mask, or sorted, or left to SciPy."""
+    if request.param == "scipy":
+        pytest.importorskip("scipy")
+    else:
+        monkeypatch.setattr(two_steps, "CELLS_PER_PATH", 1e9 if request.param == "marked" else -1)
+    with backends.use("scipy" if request.param == "scipy" else "torch"):
+        yield request.param
 
 
 @pytest.mark.parametrize("name", kinds())
