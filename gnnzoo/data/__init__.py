@@ -6,6 +6,7 @@ from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
+from gnnzoo.data.direction import AMUDTransform, choose_direction
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.heart import HeartLinks
@@ -35,6 +36,7 @@ from gnnzoo.data.wikics import wikics
 __all__ = [
     "AMUDResult",
     "AMUDStability",
+    "AMUDTransform",
     "CSRGraph",
     "Card",
     "ChecksumError",
@@ -66,6 +68,7 @@ __all__ = [
     "amud_over_splits",
     "attributed",
     "check_links",
+    "choose_direction",
     "digits",
     "geom_gcn",
     "graph_file",

@@ -5,11 +5,12 @@ is our own definition after its description, called ``AMUD (reconstructed)`` whe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from gnnzoo.data.amud_scores import WORDS, Scores
 from gnnzoo.ops import CSR, Graph, as_graph, two_step_counts
 from gnnzoo.ops.overlap import without_loops
 from gnnzoo.ops.two_steps import num_paths
@@ -20,9 +21,7 @@ FLOOR = (
     1e-5  # below it the largest R² of any pattern is no evidence, and the score a ratio of noise
 )
 MOST_PATHS = 50_000_000  # up to so many paths of two steps everything is counted, not sampled
-WORDS = ("AA", "AAt", "AtA")
 METHODS = ("auto", "exact", "sample")
-NUM_DRAWS = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -129,11 +128,11 @@ def amud(
     rows = _rows(pairs.values(), method, num_samples, seed)
     counted = [torch.stack(two_step_counts(*two, label, rows)) for two in pairs.values()]
     counts = torch.stack((counted * len(WORDS))[: len(WORDS)]).double()  # [words, 2, num_rows]
-    shares = _Shares(label, threshold, floor, symmetric)
-    r = shares.correlations(counts.mean(dim=-1))
-    r_one = shares.correlations(_one_step(forward, nodes, label))
-    score, directed = float(shares.score(r)), bool(shares.decide(r))
-    reason, why = shares.reason(r, score)
+    scores = Scores(label, threshold, floor, symmetric)
+    r = scores.correlations(counts.mean(dim=-1))
+    r_one = scores.correlations(_one_step(forward, nodes, label))
+    score, directed = float(scores.score(r)), bool(scores.decide(r))
+    reason, why = scores.reason(r, score)
     result = AMUDResult(
         score=score,
         r={"A": float(r_one), **dict(zip(WORDS, r.tolist(), strict=True))},
@@ -144,7 +143,10 @@ def amud(
         num_labelled=len(nodes),
         num_rows=counts.size(-1),
     )
-    return result if rows is None else _with_interval(result, shares, counts, seed)
+    if rows is None:
+        return result
+    interval, same_decision = scores.interval(counts, len(nodes), seed)
+    return replace(result, interval=interval, same_decision=same_decision)
 
 
 @dataclass(frozen=True)
@@ -200,59 +202,6 @@ def amud_over_splits(
     return AMUDStability(tuple(amud(graph, y, mask=mask, **settings) for mask in train_masks))
 
 
-class _Shares:
-    """From counts per node to correlations, score and decision; leading dimensions are free."""
-
-    def __init__(self, label: Tensor, threshold: float, floor: float, symmetric: bool) -> None:
-        sizes = label.unique(return_counts=True)[1]
-        self.num_others = len(label) - 1
-        same = int((sizes * (sizes - 1)).sum())
-        self.same_label = same / (len(label) * self.num_others)
-        self.threshold, self.floor, self.symmetric = threshold, floor, symmetric
-
-    def correlations(self, counts: Tensor) -> Tensor:
-        """``[...]`` from ``[..., 2]``, mean numbers per node of pairs joined, and of those alike.
-
-        The phi coefficient of two events is the correlation of their indicators.
-        """
-        joined, both = (counts / self.num_others).unbind(dim=-1)
-        spread = joined * (1 - joined) * self.same_label * (1 - self.same_label)
-        r = (both - joined * self.same_label) / spread.clamp(min=0).sqrt()
-        return torch.where(spread > 0, r, 0.0)
-
-    def score(self, r: Tensor) -> Tensor:
-        """``[...]`` from ``[..., words]``."""
-        squares = r.square()
-        one, other = squares[..., [0, 0, 1]], squares[..., [1, 2, 2]]
-        larger = torch.maximum(one, other)
-        share = torch.where(larger > 0, (one - other) / larger, 0.0)
-        return share.square().mean(dim=-1).sqrt()
-
-    def decide(self, r: Tensor) -> Tensor:
-        evident = r.square().amax(dim=-1) >= self.floor
-        return (self.score(r) > self.threshold) & evident & (not self.symmetric)
-
-    def reason(self, r: Tensor, score: float) -> tuple[str, str]:
-        """The reason of the decision, as a word and as a sentence."""
-        largest = float(r.square().max())
-        if self.symmetric:
-            return "symmetric", "every arc has its reverse, so there is no direction to keep"
-        if largest < self.floor:
-            return "no_evidence", (
-                f"labels hardly correlate with any pattern of two steps (largest R² {largest:.2g}, "
-                f"evidence begins at {self.floor:g})"
-            )
-        if score > self.threshold:
-            return "score", (
-                f"AA, AAᵀ and AᵀA differ in what they say about labels (score {score:.3f}, "
-                f"above {self.threshold:g})"
-            )
-        return "below_threshold", (
-            f"AA, AAᵀ and AᵀA say much the same about labels (score {score:.3f}, "
-            f"not above {self.threshold:g})"
-        )
-
-
 def _labelled(y: Tensor, mask: Tensor | None, num_nodes: int) -> Tensor:
     """Nodes whose labels count, checked."""
     if y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool or len(y) != num_nodes:
@@ -300,20 +249,3 @@ def _one_step(forward: CSR, nodes: Tensor, label: Tensor) -> Tensor:
     source, target = source[target >= 0], target[target >= 0]
     alike = (label[source] == label[target]).sum()
     return torch.stack([torch.full_like(alike, len(source)), alike]).double() / len(nodes)
-
-
-def _with_interval(result: AMUDResult, shares: _Shares, counts: Tensor, seed: int) -> AMUDResult:
-    """The result with what a bootstrap over the drawn nodes says of its certainty."""
-    num_rows = counts.size(-1)
-    generator = torch.Generator().manual_seed(seed)
-    means = torch.empty(NUM_DRAWS, *counts.shape[:-1], dtype=torch.float64, device=counts.device)
-    for draw in means:
-        again = torch.randint(num_rows, (num_rows,), generator=generator)
-        draw.copy_(counts[..., again.to(counts.device)].mean(dim=-1))
-    # Drawn without replacement: the more of all nodes are among the drawn, the less is left open.
-    left_open = (1 - num_rows / result.num_labelled) ** 0.5
-    centre = counts.mean(dim=-1)
-    r = shares.correlations(centre + left_open * (means - centre))
-    low, high = shares.score(r).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    same = float((shares.decide(r) == result.directed).double().mean())
-    return AMUDResult(**{**vars(result), "interval": (low, high), "same_decision": same})

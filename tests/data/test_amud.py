@@ -186,7 +186,7 @@ def test_the_interval_of_a_sample_holds_the_exact_score():
         held += low <= exact.score <= high
         widths.append(high - low)
     assert held >= 34  # of 40; 38 are expected
-    assert sum(widths) / len(widths) < 0.3
+    assert sum(widths) / len(widths) < 0.4
     again = amud(edge_index, y, method="sample", num_samples=200, seed=39)
     assert again == found
 
