@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gnnzoo.config import Composed, ConfigError, build, compose, refuse_missing
-from gnnzoo.data import GraphDataset, amud, amud_over_splits
+from gnnzoo.data import GraphDataset, NodeTask, amud, amud_over_splits
 from gnnzoo.data.amud import NAME, AMUDResult
 from gnnzoo.data.measures import degree_tensors, edge_measures, measure
 from gnnzoo.data.suitability import advise
@@ -109,10 +109,10 @@ def _training_masks(composed: Composed, dataset: GraphDataset) -> list[Any]:
         protocol = build(composed.settings.protocol, composed.trusted())
         for seed in range(MOST_SPLITS):
             task = protocol(dataset, seed)
-            if not hasattr(task, "split_sha256") or "train_mask" not in task.data:
+            if not isinstance(task, NodeTask):
                 return []
             masks.setdefault(task.split_sha256, task.data.train_mask)
-    except (ValueError, AttributeError):  # a file without masks, or a protocol for links
+    except ValueError:  # a file without masks
         return []
     return list(masks.values())
 
@@ -157,12 +157,19 @@ def _warnings(report: dict[str, Any]) -> list[str]:
             "reverse), made undirected here; dataset.directed=true keeps them"
         )
     if edges["duplicates"]:
-        found.append(f"{edges['duplicates']:,} edges are repeated; layers merge or count them")
+        found.append(
+            f"repeated edges: {edges['duplicates']:,}; layers count each as often as it is given"
+        )
     if report["components"]["isolated_nodes"]:
         number = report["components"]["isolated_nodes"]
-        found.append(f"{number:,} nodes have no neighbour; only their own features speak for them")
+        found.append(f"nodes without any neighbour: {number:,}; only their features speak for them")
     if "labels" in report and report["labels"]["smallest_class"] == 0:
         found.append("a class has no node")
+    if "features" not in report:
+        found.append(
+            "nodes have no features; classifying nodes needs them, predicting links "
+            "(head=dot, ncn ...) does without"
+        )
     return found
 
 

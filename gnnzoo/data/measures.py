@@ -108,10 +108,12 @@ def label_measures(graph: Graph, y: Tensor, num_classes: int) -> dict[str, Any]:
     .. math:: \frac{h_{edge} - \sum_k o_k i_k}{1 - \sum_k o_k i_k}
 
     with :math:`o_k` and :math:`i_k` the shares of edges that start and end in class k; on an
-    undirected graph both are :math:`D_k / 2|E|`.
+    undirected graph both are :math:`D_k / 2|E|`. ``informativeness`` is the share of what is open
+    about the label of one end of an edge that the label of the other end tells, direction left
+    aside: the mutual information of both over the entropy of one, between 0 and 1.
 
     Paper: "Characterizing Graph Datasets for Node Classification: Homophily-Heterophily Dichotomy
-    and Beyond" (Platonov et al., NeurIPS 2023), eq. 1, https://arxiv.org/abs/2209.06177
+    and Beyond" (Platonov et al., NeurIPS 2023), eqs. 1 and 5, https://arxiv.org/abs/2209.06177
 
     Returns:
         Counts, and ``mixing``: ``[num_classes][num_classes]``, of the edges that leave a class the
@@ -146,6 +148,7 @@ def label_measures(graph: Graph, y: Tensor, num_classes: int) -> dict[str, Any]:
         "class_insensitive": _class_insensitive(edges, known),
         "adjusted": (edge - by_chance) / (1 - by_chance) if by_chance < 1 - 1e-12 else None,
     }
+    found["informativeness"] = _informativeness((shares + shares.t()) / 2)
     rows = counts / counts.sum(dim=1, keepdim=True)
     found["mixing"] = [row.tolist() if bool(row.isfinite().all()) else None for row in rows]
     return found
@@ -209,6 +212,13 @@ def _quantiles(degree: Tensor) -> dict[str, float]:
 
 def _isolated(degree: Tensor) -> dict[str, int]:
     return {"zeros": int((degree == 0).sum())}
+
+
+def _informativeness(shares: Tensor) -> float | None:
+    """Of symmetric shares ``[num_classes, num_classes]``; None if all ends are of one class."""
+    ends = shares.sum(dim=1)
+    one, both = -ends.xlogy(ends).sum(), -shares.xlogy(shares).sum()
+    return float((2 * one - both) / one) if one > 0 else None
 
 
 def _class_insensitive(edges: Tensor, y: Tensor) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 HOMOPHILOUS = 0.3  # adjusted homophily from which smoothing over edges helps
-INDEPENDENT = 0.1  # adjusted homophily below which an edge says little about the labels of its ends
+UNINFORMATIVE = 0.05  # label informativeness below which edges say little about labels
 FEW_LABELS = 0.1  # share of nodes to train on up to which deep propagation has labels to carry
 MANY_NEIGHBOURS = 10  # mean degree from which a row of the adjacency describes a node
 FEW_FEATURES = 16  # up to so many, degrees may say what features do not
@@ -54,10 +54,10 @@ def advise(
         why = "no edge joins two labelled nodes, so edges cannot be seen to help"
         return [Advice("mlp", True, why), *found]
     adjusted = measures["labels"]["homophily"]["adjusted"]
-    if adjusted is None:
+    if adjusted is None or measures["labels"]["informativeness"] is None:
         return found  # one class only
     nodes = [
-        _alone(adjusted),
+        _alone(measures["labels"]["informativeness"]),
         *_smoothers(adjusted, train_share),
         *_apart(adjusted),
         *_sheaves(adjusted, measures["edges"]["num_edges"]),
@@ -72,13 +72,15 @@ def _told(adjusted: float) -> str:
     return f"adjusted homophily {adjusted:.2f}"
 
 
-def _alone(adjusted: float) -> Advice:
-    if adjusted < INDEPENDENT:
+def _alone(informativeness: float) -> Advice:
+    told = f"informativeness {informativeness:.2f}"
+    if informativeness < UNINFORMATIVE:
         why = (
-            f"edges say little about labels ({_told(adjusted)}), so features alone are hard to beat"
+            f"the label at one end of an edge says little about the other's ({told}), so features "
+            "alone may be hard to beat"
         )
         return Advice("mlp", True, why)
-    return Advice("mlp", False, f"edges tell of labels ({_told(adjusted)}); a yardstick, no more")
+    return Advice("mlp", False, f"labels of neighbours tell of each other ({told}); a yardstick")
 
 
 def _smoothers(adjusted: float, train_share: float | None) -> list[Advice]:
@@ -91,7 +93,9 @@ def _smoothers(adjusted: float, train_share: float | None) -> list[Advice]:
             why = f"it averages over neighbours that are not of one class ({_told(adjusted)})"
         if suits and method in CARRIERS and train_share is not None:
             if train_share <= FEW_LABELS:
-                why += f", and it carries the few labels ({train_share:.1%} of the nodes) far"
+                why += (
+                    f", and it carries the few labels ({100 * train_share:.1f} % of the nodes) far"
+                )
             else:
                 why += ", though with so many labels reach matters less"
         found.append(Advice(method, suits, why))
@@ -158,6 +162,8 @@ def _links(measures: dict[str, Any]) -> list[Advice]:
     closed = measures["edges"].get("closing_triangles")
     if closed is None:
         return []
-    why = f"to predict links: {closed:.0%} of the edges join nodes with a neighbour in common"
+    why = (
+        f"to predict links: {100 * closed:.0f} % of the edges join nodes with a neighbour in common"
+    )
     suits = closed >= CLOSED
     return [Advice(method, suits, why + ("" if suits else ", too few")) for method in LINKS]

@@ -65,7 +65,7 @@ def _draw_degrees(axes: "Axes", degrees: Mapping[str, Sequence[int]]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(alpha=0.25, linewidth=0.6)
-    axes.legend(fontsize=9, framealpha=0.9, edgecolor="none")
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(-0.02, 1.0))
 
 
 def _draw_mixing(axes: "Axes", mixing: Sequence[Sequence[float] | None]) -> None:

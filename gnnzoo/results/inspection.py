@@ -27,7 +27,7 @@ def to_text(report: Mapping[str, Any]) -> str:
         AMUD: _amud(report[AMUD]) if AMUD in report else {},
         "features": _features(report["features"]) if "features" in report else {},
         "memory, estimated": {
-            _MEMORY[name]: f"{size:,.1f} MiB" for name, size in report["memory_mib"].items()
+            _MEMORY[name]: _size(size) for name, size in report["memory_mib"].items()
         },
     }
     lines = [report["dataset"], ""]
@@ -118,6 +118,8 @@ def _labels(labels: Mapping[str, Any]) -> dict[str, str]:
     for name, value in labels.get("homophily", {}).items():
         if value is not None:
             entries[f"{name.replace('_', ' ')} homophily"] = f"{value:.3f}"
+    if labels.get("informativeness") is not None:
+        entries["informativeness"] = f"{labels['informativeness']:.3f}"
     return entries
 
 
@@ -127,6 +129,8 @@ def _amud(amud: Mapping[str, Any]) -> dict[str, str]:
         low, high = amud["interval"]
         score += f", 95 % interval {low:.3f} to {high:.3f} ({amud['num_rows']:,} nodes drawn)"
     decision = "keep the arcs" if amud["directed"] else "make the graph undirected"
+    if amud["reason"] == "symmetric":
+        decision = "leave it undirected"
     if amud["same_decision"] < 1:
         decision += f" (so do {_percent(amud['same_decision'])} of the bootstrap draws)"
     entries = {
@@ -150,6 +154,10 @@ def _features(features: Mapping[str, Any]) -> dict[str, str]:
         "density": f"{_percent(features['density'])} of the entries differ from 0{kind}",
         "nodes without": f"{features['nodes_without']:,}",
     }
+
+
+def _size(mib: float) -> str:
+    return f"{mib:,.1f} MiB" if mib >= 1 else f"{1024 * mib:,.1f} KiB"
 
 
 def _percent(share: float) -> str:
