@@ -46,7 +46,7 @@ def _draw_degrees(axes: "Axes", degrees: Mapping[str, Sequence[int]]) -> None:
         zeros = int((values == 0).sum())
         label = name if name == "degree" else f"{name}-degree"
         if zeros:
-            label += f" ({zeros:,} nodes have 0)"
+            label += f" (0 for {zeros:,} of {len(values):,} nodes)"
         axes.plot(
             steps[steps > 0],
             at_least[steps > 0],
@@ -62,10 +62,25 @@ def _draw_degrees(axes: "Axes", degrees: Mapping[str, Sequence[int]]) -> None:
     if not any(len(line.get_xdata()) for line in axes.lines):
         axes.text(0.5, 0.5, "no edges", transform=axes.transAxes, ha="center", color="0.35")
         return
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _scale(axes)
     axes.grid(alpha=0.25, linewidth=0.6)
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(-0.02, 1.0))
+    above = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0)}
+    axes.legend(fontsize=8, frameon=False, **above)
+
+
+def _scale(axes: "Axes") -> None:
+    """Logarithmic axes with plain numbers at the powers of ten, of which two are always in view."""
+    from matplotlib.ticker import NullFormatter
+
+    points = [line.get_xydata() for line in axes.lines]
+    largest = max(line[:, 0].max() for line in points if len(line))
+    least = min(line[:, 1].min() for line in points if len(line))
+    axes.set(xscale="log", yscale="log", xlim=(0.8, max(1.3 * largest, 12)))
+    axes.set_ylim(min(0.7 * least, 0.08), 1.3)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_mixing(axes: "Axes", mixing: Sequence[Sequence[float] | None]) -> None:
