@@ -8,13 +8,13 @@ from torch_geometric.data import Data
 from torch_geometric.utils import homophily
 
 import gnnzoo.data
+from gnnzoo.data.label_mixing import label_measures
 from gnnzoo.data.measures import (
     closure,
     component_measures,
     degree_measures,
     edge_measures,
     feature_measures,
-    label_measures,
     measure,
     memory_estimate,
 )

@@ -5,7 +5,7 @@ import torch
 
 import gnnzoo.ops.two_steps as two_steps
 from gnnzoo.ops import CSR, Graph, backends, two_step_counts
-from gnnzoo.ops.two_steps import num_paths
+from gnnzoo.ops.two_steps import _chunks, num_paths
 from tests.reference.graphs import kinds, random_edges
 
 
@@ -66,6 +66,20 @@ def test_patterns_may_be_rectangular(way):
     assert counts.tolist() == [1, 1, 0]
     assert alike.tolist() == [1, 1, 0]
     assert num_paths(first, second).tolist() == [3, 2, 1]
+
+
+@pytest.mark.parametrize("most", [1, 10, 1000])
+def test_chunks_hold_every_row_once_and_no_more_paths_than_allowed(most):
+    paths = torch.randint(25, (50,), generator=torch.Generator().manual_seed(0))
+    paths[10:20] = 0
+    end = 0
+    for start, stop, count in _chunks(paths, most):
+        assert start == end
+        assert count >= int(paths[start:stop].sum())
+        assert count <= most or stop == start + 1
+        end = stop
+    assert end == 50
+    assert not list(_chunks(paths[:0], most))
 
 
 def test_shapes_that_do_not_fit_are_refused():
