@@ -43,7 +43,7 @@ def inspect_dataset(overrides: list[str]) -> dict[str, Any]:
     dataset = build(composed.settings.dataset, trusted)
     data = dataset.data
     report = {"dataset": _title(composed, dataset), **measure(data, dataset.num_classes)}
-    if stored := _stored(composed.settings.dataset, dataset, trusted):
+    if stored := _stored(composed.settings.dataset, trusted):
         report["stored"] = stored
     found, masks = None, _training_masks(composed, dataset)
     if masks:
@@ -88,11 +88,9 @@ def _file_name(title: str) -> str:
     return re.sub(r"[^\w.-]", "_", title.removesuffix(".npz"))
 
 
-def _stored(
-    settings: DictConfig, dataset: GraphDataset, trusted: tuple[str, ...]
-) -> dict[str, Any] | None:
+def _stored(settings: DictConfig, trusted: tuple[str, ...]) -> dict[str, Any] | None:
     """The edges of a user's file as they stand there, if they were made undirected on loading."""
-    if dataset.name != "file" or settings.get("directed") is not False:
+    if not settings.get("path") or settings.get("directed") is not False:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were given when it was loaded before
