@@ -285,6 +285,25 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 @app.command()
+def inspect(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="dataset=cora; dataset=file dataset.path=graph.npz")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object, no more")] = False,
+) -> None:
+    """Measure a data set: degrees, homophily, direction, memory, and which methods suit it."""
+    import json
+
+    from gnnzoo.inspect import inspect_dataset
+    from gnnzoo.results import json_safe
+    from gnnzoo.results.inspection import to_text
+
+    sys.path.append(os.getcwd())  # a trusted package may lie where one stands
+    report = inspect_dataset(overrides or [])
+    typer.echo(json.dumps(json_safe(report), indent=2) if as_json else to_text(report))
+
+
+@app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="benchmarks; default: all")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",

@@ -1,10 +1,12 @@
 """Data sets, the protocols that split them, and the transforms that models ask for."""
 
+from gnnzoo.data.amud import AMUDResult, AMUDStability, amud, amud_over_splits
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
+from gnnzoo.data.direction import AMUDTransform, choose_direction
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.heart import HeartLinks
@@ -32,6 +34,9 @@ from gnnzoo.data.transforms import (
 from gnnzoo.data.wikics import wikics
 
 __all__ = [
+    "AMUDResult",
+    "AMUDStability",
+    "AMUDTransform",
     "CSRGraph",
     "Card",
     "ChecksumError",
@@ -59,8 +64,11 @@ __all__ = [
     "UniformNegatives",
     "UnknownDatasetError",
     "UnsafePickleError",
+    "amud",
+    "amud_over_splits",
     "attributed",
     "check_links",
+    "choose_direction",
     "digits",
     "geom_gcn",
     "graph_file",

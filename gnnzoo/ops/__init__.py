@@ -20,6 +20,7 @@ from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
 from gnnzoo.ops.subgraph import drop_links, keep_entries
+from gnnzoo.ops.two_steps import two_step_counts
 
 __all__ = [
     "CSR",
@@ -55,4 +56,5 @@ __all__ = [
     "sheaf_laplacian",
     "spmm",
     "take_rows",
+    "two_step_counts",
 ]
