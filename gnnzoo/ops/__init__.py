@@ -12,6 +12,8 @@ from gnnzoo.ops.local_pca import local_pca_maps
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.overlap import Overlap, neighbor_overlap
+from gnnzoo.ops.pattern_words import PatternSettings, directed_patterns
+from gnnzoo.ops.patterns import fill_patterns, propagate_along
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from gnnzoo.ops.sheaf import SheafLaplacian, sheaf_laplacian
@@ -28,6 +30,7 @@ __all__ = [
     "FlatLaplacian",
     "Graph",
     "Overlap",
+    "PatternSettings",
     "SheafGraph",
     "SheafLaplacian",
     "SparseFeatures",
@@ -36,7 +39,9 @@ __all__ = [
     "as_sheaf_graph",
     "attend",
     "backends",
+    "directed_patterns",
     "drop_links",
+    "fill_patterns",
     "gated_hops",
     "inverse_root",
     "keep_entries",
@@ -45,6 +50,7 @@ __all__ = [
     "num_parameters",
     "orthogonal_maps",
     "pool_bags",
+    "propagate_along",
     "pseudo_inverse_root",
     "sample_bags",
     "sample_rows",
