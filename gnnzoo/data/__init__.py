@@ -19,6 +19,7 @@ from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
 from gnnzoo.data.ogb_links import ogb_link
+from gnnzoo.data.patterns import DirectedPatterns
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
@@ -36,6 +37,7 @@ __all__ = [
     "Card",
     "ChecksumError",
     "DegreeFeatures",
+    "DirectedPatterns",
     "GraphDataset",
     "GraphFileError",
     "HeartLinks",

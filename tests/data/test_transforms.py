@@ -8,6 +8,7 @@ from torch_geometric.transforms import BaseTransform, NormalizeFeatures
 from gnnzoo.data import (
     CSRGraph,
     DegreeFeatures,
+    DirectedPatterns,
     LocalPCAMaps,
     RowNormalizeFeatures,
     SmoothFeatures,
@@ -18,6 +19,7 @@ from tests.reference import dense
 
 TRANSFORMS = [CSRGraph(), RowNormalizeFeatures(), SparsifyFeatures(max_density=1.0)]
 TRANSFORMS += [SmoothFeatures(num_hops=2), LocalPCAMaps(dim=2), DegreeFeatures(3)]
+TRANSFORMS += [DirectedPatterns(), DirectedPatterns(cache="memory")]
 
 
 def toy() -> Data:
