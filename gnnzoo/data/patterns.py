@@ -83,13 +83,12 @@ class DirectedPatterns(BaseTransform):
         if "patterns" in data:  # of other edges, perhaps
             del data.patterns
         x = self._features(data)
-        if self.skip_mostly_zero and isinstance(x, SparseFeatures):
-            return data
         graph = data.get("graph")
         if not isinstance(graph, Graph) or not _holds(graph, data):
             graph = Graph.from_edge_index(data.edge_index, num_nodes=x.size(0))
         warn_if_patterns_coincide(graph, self.settings)
-        data.patterns = self._patterns(x, graph)
+        if not (self.skip_mostly_zero and isinstance(x, SparseFeatures)):
+            data.patterns = self._patterns(x, graph)
         return data
 
     def _features(self, data: Data) -> Tensor | SparseFeatures:

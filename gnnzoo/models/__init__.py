@@ -1,5 +1,6 @@
 """Encoders: whole networks from node features to embeddings or logits."""
 
+from gnnzoo.models.adpa import ADPA
 from gnnzoo.models.appnp import APPNP
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.continuous_nsd import ContinuousNSD
@@ -22,6 +23,7 @@ from gnnzoo.models.sage import SAGE
 from gnnzoo.models.sgc import SGC
 
 __all__ = [
+    "ADPA",
     "APPNP",
     "DAGNN",
     "GAT",

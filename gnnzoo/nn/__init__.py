@@ -8,16 +8,19 @@ from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
 from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.hop_attention import HopAttention
 from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAllocation
 from gnnzoo.nn.ncn_predictor import NCNPredictor
 from gnnzoo.nn.ncnc_predictor import NCNCPredictor
 from gnnzoo.nn.neighbor_conv import NeighborConv
 from gnnzoo.nn.pair_predictors import DotPredictor, MLPPredictor
+from gnnzoo.nn.pattern_attention import PatternAttention
 from gnnzoo.nn.sage_conv import SAGEConv
 from gnnzoo.nn.sg_conv import SGConv
 from gnnzoo.nn.sheaf_conv import SheafConv
 from gnnzoo.nn.sheaf_learner import EdgeWeightLearner, SheafLearner
 from gnnzoo.nn.shortest_path import ShortestPath
+from gnnzoo.nn.stream_linear import StreamLinear
 from gnnzoo.nn.virtual_node import VirtualNode
 from gnnzoo.nn.walk_heuristics import Katz, PersonalizedPageRank
 
@@ -35,11 +38,13 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GatedGCNConv",
+    "HopAttention",
     "Katz",
     "MLPPredictor",
     "NCNCPredictor",
     "NCNPredictor",
     "NeighborConv",
+    "PatternAttention",
     "PersonalizedPageRank",
     "ResourceAllocation",
     "SAGEConv",
@@ -47,5 +52,6 @@ __all__ = [
     "SheafConv",
     "SheafLearner",
     "ShortestPath",
+    "StreamLinear",
     "VirtualNode",
 ]

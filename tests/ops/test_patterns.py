@@ -1,15 +1,12 @@
 """Propagation along directed patterns equals products of dense matrices that are really made."""
 
-import weakref
-
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from gnnzoo.ops import Graph, PatternSettings, SparseFeatures, directed_patterns, fill_patterns
 from gnnzoo.ops.pattern_words import reverse
 from gnnzoo.ops.patterns import pattern_operators, propagate_along
+from tests.live_bytes import PeakBytes
 from tests.reference import patterns as reference
 from tests.reference.graphs import kinds, random_edges
 
@@ -155,35 +152,6 @@ def test_relabelling_permutes_and_repeats_and_loops_do_not_count():
 def test_no_hops_leave_the_features():
     x = features(9)
     assert torch.equal(filled(x, random_edges(9, 24), PatternSettings(num_hops=0))[:, 0], x)
-
-
-class PeakBytes(TorchDispatchMode):
-    """Most bytes that tensors made inside hold at one time."""
-
-    def __init__(self, held):
-        super().__init__()
-        self.live = self.peak = 0
-        self.seen = {tensor.untyped_storage()._cdata for tensor in held}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, torch.Tensor) and leaf.layout == torch.strided:
-                self._watch(leaf.untyped_storage())
-        return out
-
-    def _watch(self, storage):
-        key, size = storage._cdata, storage.nbytes()
-        if key in self.seen:
-            return
-        self.seen.add(key)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._gone, key, size)
-
-    def _gone(self, key, size):
-        self.seen.discard(key)
-        self.live -= size
 
 
 @pytest.mark.parametrize("sparse", [False, True])
