@@ -2,6 +2,7 @@
 
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
+from gnnzoo.data.combined_hops import CombinedHops
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
@@ -23,6 +24,8 @@ from gnnzoo.data.patterns import DirectedPatterns
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
+from gnnzoo.data.reverse_graph import ReverseGraph
+from gnnzoo.data.row_batches import RowBatches
 from gnnzoo.data.telegram import telegram
 from gnnzoo.data.transforms import (
     CSRGraph,
@@ -36,6 +39,7 @@ __all__ = [
     "CSRGraph",
     "Card",
     "ChecksumError",
+    "CombinedHops",
     "DegreeFeatures",
     "DirectedPatterns",
     "GraphDataset",
@@ -55,6 +59,8 @@ __all__ = [
     "RandomLinks",
     "RandomPerClass",
     "RandomShares",
+    "ReverseGraph",
+    "RowBatches",
     "RowNormalizeFeatures",
     "SmoothFeatures",
     "SparsifyFeatures",

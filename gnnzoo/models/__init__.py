@@ -6,6 +6,8 @@ from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.continuous_nsd import ContinuousNSD
 from gnnzoo.models.conv_net import ConvNet
 from gnnzoo.models.dagnn import DAGNN
+from gnnzoo.models.dgmlp import DGMLP
+from gnnzoo.models.dirgnn import DirGNN
 from gnnzoo.models.gat import GAT
 from gnnzoo.models.gatedgcn import GatedGCN
 from gnnzoo.models.gcn import GCN
@@ -26,6 +28,7 @@ __all__ = [
     "ADPA",
     "APPNP",
     "DAGNN",
+    "DGMLP",
     "GAT",
     "GCN",
     "GCNII",
@@ -40,6 +43,7 @@ __all__ = [
     "Context",
     "ContinuousNSD",
     "ConvNet",
+    "DirGNN",
     "GatedGCN",
     "NoEncoder",
     "NodeEmbedding",

@@ -30,7 +30,7 @@ class PatternContext(Context):
 class StreamLayer(nn.Module):
     """A linear map per stream, ReLU, dropout."""
 
-    reach = 0
+    reach = None  # streams have no one width that blocks of rows could be cut for
 
     def __init__(self, channels: int, num_streams: int, dropout: float) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from gnnzoo.nn.appnp import APPNP
 from gnnzoo.nn.dagnn_prop import DAGNNProp
+from gnnzoo.nn.dir_conv import DirConv
 from gnnzoo.nn.features import FeatureDropout, FeatureLinear
 from gnnzoo.nn.gat_conv import GATConv
 from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
@@ -13,6 +14,7 @@ from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAlloc
 from gnnzoo.nn.ncn_predictor import NCNPredictor
 from gnnzoo.nn.ncnc_predictor import NCNCPredictor
 from gnnzoo.nn.neighbor_conv import NeighborConv
+from gnnzoo.nn.node_adaptive_combine import NodeAdaptiveCombine
 from gnnzoo.nn.pair_predictors import DotPredictor, MLPPredictor
 from gnnzoo.nn.pattern_attention import PatternAttention
 from gnnzoo.nn.sage_conv import SAGEConv
@@ -29,6 +31,7 @@ __all__ = [
     "AdamicAdar",
     "CommonNeighbors",
     "DAGNNProp",
+    "DirConv",
     "DotPredictor",
     "EdgeWeightLearner",
     "FeatureDropout",
@@ -44,6 +47,7 @@ __all__ = [
     "NCNCPredictor",
     "NCNPredictor",
     "NeighborConv",
+    "NodeAdaptiveCombine",
     "PatternAttention",
     "PersonalizedPageRank",
     "ResourceAllocation",

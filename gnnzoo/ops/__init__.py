@@ -4,6 +4,7 @@ from gnnzoo.ops import backends
 from gnnzoo.ops.attention import attend
 from gnnzoo.ops.bags import Bags, pool_bags, sample_bags
 from gnnzoo.ops.block import Block
+from gnnzoo.ops.components import connected_components
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
@@ -14,6 +15,7 @@ from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.overlap import Overlap, neighbor_overlap
 from gnnzoo.ops.pattern_words import PatternSettings, directed_patterns
 from gnnzoo.ops.patterns import fill_patterns, propagate_along
+from gnnzoo.ops.reverse import BothWays, reverse_graph, symmetrised
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from gnnzoo.ops.sheaf import SheafLaplacian, sheaf_laplacian
@@ -27,6 +29,7 @@ __all__ = [
     "CSR",
     "Bags",
     "Block",
+    "BothWays",
     "FlatLaplacian",
     "Graph",
     "Overlap",
@@ -39,6 +42,7 @@ __all__ = [
     "as_sheaf_graph",
     "attend",
     "backends",
+    "connected_components",
     "directed_patterns",
     "drop_links",
     "fill_patterns",
@@ -52,6 +56,7 @@ __all__ = [
     "pool_bags",
     "propagate_along",
     "pseudo_inverse_root",
+    "reverse_graph",
     "sample_bags",
     "sample_rows",
     "segment_max",
@@ -60,5 +65,6 @@ __all__ = [
     "segment_sum",
     "sheaf_laplacian",
     "spmm",
+    "symmetrised",
     "take_rows",
 ]
