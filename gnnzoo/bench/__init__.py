@@ -15,6 +15,7 @@ from gnnzoo.bench.harness import Contestant, Result, race
 from gnnzoo.bench.loop import loop
 from gnnzoo.bench.ncn import ncn
 from gnnzoo.bench.overlap import overlap
+from gnnzoo.bench.patterns import patterns
 from gnnzoo.bench.report import Row, print_table, write_csv
 from gnnzoo.bench.sheaf import sheaf
 from gnnzoo.bench.spmm import spmm
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[Case]]] = {
     "loop": loop,
     "ncn": ncn,
     "overlap": overlap,
+    "patterns": patterns,
     "sheaf": sheaf,
     "spmm": spmm,
     "sweep": sweep,
