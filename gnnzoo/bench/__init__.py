@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 
 # Each is a module here with a function of its name, imported when it is run.
-BENCHMARKS = ("classics", "dagnn", "gcn", "loop", "ncn", "overlap", "sheaf", "spmm", "sweep")
+BENCHMARKS = (
+    "classics",
+    "dagnn",
+    "gcn",
+    "loop",
+    "ncn",
+    "overlap",
+    "patterns",
+    "sheaf",
+    "spmm",
+    "sweep",
+)
 
 
 def run_benchmarks(

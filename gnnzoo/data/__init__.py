@@ -3,6 +3,7 @@
 from gnnzoo.data.amud import AMUDResult, AMUDStability, amud, amud_over_splits
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
+from gnnzoo.data.combined_hops import CombinedHops
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
@@ -21,9 +22,12 @@ from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
 from gnnzoo.data.ogb_links import ogb_link
+from gnnzoo.data.patterns import DirectedPatterns
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
+from gnnzoo.data.reverse_graph import ReverseGraph
+from gnnzoo.data.row_batches import RowBatches
 from gnnzoo.data.telegram import telegram
 from gnnzoo.data.transforms import (
     CSRGraph,
@@ -40,7 +44,9 @@ __all__ = [
     "CSRGraph",
     "Card",
     "ChecksumError",
+    "CombinedHops",
     "DegreeFeatures",
+    "DirectedPatterns",
     "GraphDataset",
     "GraphFileError",
     "HeartLinks",
@@ -58,6 +64,8 @@ __all__ = [
     "RandomLinks",
     "RandomPerClass",
     "RandomShares",
+    "ReverseGraph",
+    "RowBatches",
     "RowNormalizeFeatures",
     "SmoothFeatures",
     "SparsifyFeatures",

@@ -1,10 +1,13 @@
 """Encoders: whole networks from node features to embeddings or logits."""
 
+from gnnzoo.models.adpa import ADPA
 from gnnzoo.models.appnp import APPNP
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.continuous_nsd import ContinuousNSD
 from gnnzoo.models.conv_net import ConvNet
 from gnnzoo.models.dagnn import DAGNN
+from gnnzoo.models.dgmlp import DGMLP
+from gnnzoo.models.dirgnn import DirGNN
 from gnnzoo.models.gat import GAT
 from gnnzoo.models.gatedgcn import GatedGCN
 from gnnzoo.models.gcn import GCN
@@ -22,8 +25,10 @@ from gnnzoo.models.sage import SAGE
 from gnnzoo.models.sgc import SGC
 
 __all__ = [
+    "ADPA",
     "APPNP",
     "DAGNN",
+    "DGMLP",
     "GAT",
     "GCN",
     "GCNII",
@@ -38,6 +43,7 @@ __all__ = [
     "Context",
     "ContinuousNSD",
     "ConvNet",
+    "DirGNN",
     "GatedGCN",
     "NoEncoder",
     "NodeEmbedding",

@@ -2,22 +2,27 @@
 
 from gnnzoo.nn.appnp import APPNP
 from gnnzoo.nn.dagnn_prop import DAGNNProp
+from gnnzoo.nn.dir_conv import DirConv
 from gnnzoo.nn.features import FeatureDropout, FeatureLinear
 from gnnzoo.nn.gat_conv import GATConv
 from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
 from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.hop_attention import HopAttention
 from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAllocation
 from gnnzoo.nn.ncn_predictor import NCNPredictor
 from gnnzoo.nn.ncnc_predictor import NCNCPredictor
 from gnnzoo.nn.neighbor_conv import NeighborConv
+from gnnzoo.nn.node_adaptive_combine import NodeAdaptiveCombine
 from gnnzoo.nn.pair_predictors import DotPredictor, MLPPredictor
+from gnnzoo.nn.pattern_attention import PatternAttention
 from gnnzoo.nn.sage_conv import SAGEConv
 from gnnzoo.nn.sg_conv import SGConv
 from gnnzoo.nn.sheaf_conv import SheafConv
 from gnnzoo.nn.sheaf_learner import EdgeWeightLearner, SheafLearner
 from gnnzoo.nn.shortest_path import ShortestPath
+from gnnzoo.nn.stream_linear import StreamLinear
 from gnnzoo.nn.virtual_node import VirtualNode
 from gnnzoo.nn.walk_heuristics import Katz, PersonalizedPageRank
 
@@ -26,6 +31,7 @@ __all__ = [
     "AdamicAdar",
     "CommonNeighbors",
     "DAGNNProp",
+    "DirConv",
     "DotPredictor",
     "EdgeWeightLearner",
     "FeatureDropout",
@@ -35,11 +41,14 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GatedGCNConv",
+    "HopAttention",
     "Katz",
     "MLPPredictor",
     "NCNCPredictor",
     "NCNPredictor",
     "NeighborConv",
+    "NodeAdaptiveCombine",
+    "PatternAttention",
     "PersonalizedPageRank",
     "ResourceAllocation",
     "SAGEConv",
@@ -47,5 +56,6 @@ __all__ = [
     "SheafConv",
     "SheafLearner",
     "ShortestPath",
+    "StreamLinear",
     "VirtualNode",
 ]

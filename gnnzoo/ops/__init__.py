@@ -4,6 +4,7 @@ from gnnzoo.ops import backends
 from gnnzoo.ops.attention import attend
 from gnnzoo.ops.bags import Bags, pool_bags, sample_bags
 from gnnzoo.ops.block import Block
+from gnnzoo.ops.components import connected_components
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
@@ -12,6 +13,9 @@ from gnnzoo.ops.local_pca import local_pca_maps
 from gnnzoo.ops.matrix import SparseMatrix
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.overlap import Overlap, neighbor_overlap
+from gnnzoo.ops.pattern_words import PatternSettings, directed_patterns
+from gnnzoo.ops.patterns import fill_patterns, propagate_along
+from gnnzoo.ops.reverse import BothWays, reverse_graph, symmetrised
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
 from gnnzoo.ops.sheaf import SheafLaplacian, sheaf_laplacian
@@ -26,9 +30,11 @@ __all__ = [
     "CSR",
     "Bags",
     "Block",
+    "BothWays",
     "FlatLaplacian",
     "Graph",
     "Overlap",
+    "PatternSettings",
     "SheafGraph",
     "SheafLaplacian",
     "SparseFeatures",
@@ -37,7 +43,10 @@ __all__ = [
     "as_sheaf_graph",
     "attend",
     "backends",
+    "connected_components",
+    "directed_patterns",
     "drop_links",
+    "fill_patterns",
     "gated_hops",
     "inverse_root",
     "keep_entries",
@@ -46,7 +55,9 @@ __all__ = [
     "num_parameters",
     "orthogonal_maps",
     "pool_bags",
+    "propagate_along",
     "pseudo_inverse_root",
+    "reverse_graph",
     "sample_bags",
     "sample_rows",
     "segment_max",
@@ -55,6 +66,7 @@ __all__ = [
     "segment_sum",
     "sheaf_laplacian",
     "spmm",
+    "symmetrised",
     "take_rows",
     "two_step_counts",
 ]

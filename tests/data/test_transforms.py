@@ -6,9 +6,12 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, NormalizeFeatures
 
 from gnnzoo.data import (
+    CombinedHops,
     CSRGraph,
     DegreeFeatures,
+    DirectedPatterns,
     LocalPCAMaps,
+    ReverseGraph,
     RowNormalizeFeatures,
     SmoothFeatures,
     SparsifyFeatures,
@@ -18,6 +21,8 @@ from tests.reference import dense
 
 TRANSFORMS = [CSRGraph(), RowNormalizeFeatures(), SparsifyFeatures(max_density=1.0)]
 TRANSFORMS += [SmoothFeatures(num_hops=2), LocalPCAMaps(dim=2), DegreeFeatures(3)]
+TRANSFORMS += [DirectedPatterns(), DirectedPatterns(cache="memory")]
+TRANSFORMS += [ReverseGraph(), CombinedHops(2), CombinedHops(2, cache="memory")]
 
 
 def toy() -> Data:

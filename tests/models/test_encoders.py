@@ -8,9 +8,12 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
 from gnnzoo import models
+from gnnzoo.data import CombinedHops, DirectedPatterns, ReverseGraph
 from gnnzoo.models import (
+    ADPA,
     APPNP,
     DAGNN,
+    DGMLP,
     GAT,
     GCN,
     GCNII,
@@ -23,6 +26,7 @@ from gnnzoo.models import (
     SGC,
     Chain,
     ContinuousNSD,
+    DirGNN,
     GatedGCN,
     inputs,
 )
@@ -47,6 +51,9 @@ ENCODERS = {
     "nsd_connection": lambda **s: NSD(6, 8, 3, stalk_dim=2, maps="connection", **s),
     "cnsd": lambda **s: ContinuousNSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
     "ncn_mpnn": lambda **s: NCNMPNN(6, 3, **s),
+    "dgmlp": lambda **s: DGMLP(6, 8, 3, num_hops=4, **s),
+    "dirgnn": lambda **s: DirGNN(6, 8, 3, **s),
+    "adpa": lambda **s: ADPA(6, 8, 3, **s),
     "linkx": lambda **s: LINKX(6, 8, 3, num_nodes=9, **s),
 }
 CLASSES = {name: type(make()) for name, make in ENCODERS.items()}
@@ -130,7 +137,7 @@ def test_relabelling_nodes_permutes_the_output(encoder, data):
 def test_weights_are_used(data):
     table = torch.rand(9, 9)
     weight = (table + table.T)[data.edge_index[0], data.edge_index[1]]  # as sheaves need it
-    for name in set(ENCODERS) - {"mlp"}:
+    for name in set(ENCODERS) - {"mlp", "adpa", "dgmlp"}:
         encoder = ENCODERS[name]().eval()
         out = encoder(data.x, data.edge_index, weight)
         assert not torch.allclose(out, encoder(data.x, data.edge_index))
@@ -163,7 +170,7 @@ NUM_NORMS = {
 }
 
 
-@pytest.mark.parametrize("name", those_that_take("norm"))
+@pytest.mark.parametrize("name", [name for name in those_that_take("norm") if takes(name, "act")])
 @pytest.mark.parametrize("norm", [None, "batch_norm", "layer_norm"])
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_settings_change_depth_and_norm(name, norm, num_layers, data):
@@ -264,6 +271,12 @@ def test_compiles_without_a_break(name, data):
     fields = {"graph": Graph.from_edge_index(data.edge_index, 9)}
     if name == "nsd_connection":  # what is computed once is not compiled
         fields["maps"] = local_pca_maps(data.x, data.edge_index, 2)
+    if name == "adpa":
+        fields["patterns"] = DirectedPatterns()(data).patterns
+    if name == "dgmlp":
+        fields["patterns"] = CombinedHops(num_hops=4)(data).patterns
+    if name == "dirgnn":
+        fields["reverse"] = ReverseGraph()(data).reverse
     want = model(data.x, data.edge_index, **fields)
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(data.x, data.edge_index, **fields), want)
