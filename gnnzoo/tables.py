@@ -110,7 +110,13 @@ def recheck(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]
         if error or not new:
             lines.append(error or f"{where}: no record of its run")
         elif same_scores(old, new[0]):
-            found.append(Recheck(cell_hash, seed, old["code_hash"], code_hash))
+            # Every version whose run of the seed was the same: a recheck may have been cut off.
+            versions = {
+                r["code_hash"]
+                for r in records
+                if (r["cell_hash"], r["seed"]) == (cell_hash, seed) and same_scores(r, new[0])
+            }
+            found += [Recheck(cell_hash, seed, v, code_hash) for v in versions - {code_hash}]
         else:
             lines.append(f"{where}, seed {seed}: {old['test']} became {new[0]['test']}")
     add_rechecks(blocks[0].path.parent, found)

@@ -65,3 +65,15 @@ def test_runs_count_again_where_one_seed_gives_the_same_scores(blocks):
 def test_there_may_be_nothing_to_recheck(blocks):
     assert tables.recheck(blocks, tables.identifier(), 1) == []
     assert fresh_and_stale(blocks) == {"MLP": (2, 0), "GCN": (2, 0)}
+
+
+def test_a_recheck_that_was_cut_off_does_not_hide_the_runs_before_it(blocks):
+    """One seed has a run of sources in between, and nothing says that they gave the same."""
+    as_if_older(lambda record: None)
+    store = runs_root() / "runs.jsonl"
+    records = [json.loads(line) for line in store.read_text().splitlines()]
+    between = [record | {"code_hash": "between"} for record in records if record["seed"] == 0]
+    with store.open("a") as stream:
+        stream.writelines(f"{json.dumps(record)}\n" for record in between)
+    assert tables.recheck(blocks, tables.identifier(), 1) == []
+    assert fresh_and_stale(blocks) == {"MLP": (2, 0), "GCN": (2, 0)}
