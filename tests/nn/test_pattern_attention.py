@@ -67,7 +67,7 @@ def test_hop_parameters_are_as_many_as_the_table_says(kind):
     assert sum(p.numel() for p in layer.parameters()) == want[kind]
 
 
-@pytest.mark.parametrize("kind", set(HOP_ATTENTIONS) - {"none"})
+@pytest.mark.parametrize("kind", sorted({*HOP_ATTENTIONS} - {"none"}))
 def test_hop_weights_sum_to_one_within_bounds(kind):
     layer = hop_layer(kind)
     _, weights = layer(1000 * hops(), return_weights=True)
