@@ -65,13 +65,13 @@ def test_a_sweep_skips_what_is_finished_and_outlives_a_failing_job(workspace, to
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("train", "model=dagn"), "no model named 'dagn'; did you mean dagnn?"),
+        (("train", "model=dagn"), "no model named 'dagn'; did you mean dagnn or dirgnn?"),
         (("train", "model=dagnn,gcn"), "add -m to sweep"),
         (("train", "lr=0.1"), "no setting 'lr'; did you mean trainer.lr?"),
         (("train", "+lr=0.1"), "no setting 'lr'; did you mean trainer.lr?"),
         (("train", "seed=one"), "seed must be a whole number, got 'one'"),
         (("train", "-m", "seed=one,2"), "seed must be a whole number, got 'one'"),
-        (("train", "-m", "model=dagn,gcn"), "no model named 'dagn'; did you mean dagnn?"),
+        (("train", "-m", "model=dagn,gcn"), "no model named 'dagn'; did you mean dagnn or dirgnn?"),
         (("train", "-m", "model.hop=1,2"), "no setting 'model.hop'"),
         (
             ("train", "-m", "launcher=slurm", "seed=0,1"),
