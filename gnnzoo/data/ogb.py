@@ -10,7 +10,8 @@ import io
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -68,31 +69,56 @@ def safe_globals() -> contextlib.AbstractContextManager[None]:
 
 
 def _load(name: str, folder: Path) -> tuple[Data, dict[str, Tensor], int, bool]:
-    """Load through ogb; a processed file that a kill has left broken is made again.
+    """Load through ogb.
 
     Returns:
         The graph, the split, the number of classes, and whether ogb adds the inverse edges itself
         (sorting the 120 million of ogbn-products once more would cost minutes).
     """
+
+    def read(dataset: Any) -> tuple[Data, dict[str, Tensor], int]:
+        return dataset[0], dataset.get_idx_split(), dataset.num_classes
+
+    with safe_globals(), quietly():
+        found, undirected = read_ogb(name, folder, "nodeproppred", "PygNodePropPredDataset", read)
+    return *found, undirected
+
+
+def read_ogb(
+    name: str, folder: Path, task: str, class_name: str, read: Callable[[Any], Any]
+) -> tuple[Any, bool]:
+    """Read an ogb data set; a processed file that a kill has left broken is made again.
+
+    Args:
+        name: Name as OGB writes it.
+        folder: Where its raw files lie.
+        task: ogb's module of the task, such as "nodeproppred".
+        class_name: The data set class in it.
+        read: Called with the data set.
+
+    Returns:
+        What `read` gives, and whether ogb has put both directions of each edge into the graph.
+    """
     processed = folder / "processed"
-    dataset_class, settings = _import_ogb(name)
+    dataset_class, settings = _import_ogb(name, task, class_name)
     settings["dir_path"] = str(folder)  # this folder and no other, as ogb would look for one itself
-    with safe_globals(), _quietly():
-        for attempt in (1, 2):
-            for note in processed.glob("pre_*.pt"):
-                note.unlink()  # PyG would unpickle it, and it says nothing: there is no transform
-            try:
-                dataset = dataset_class(name, meta_dict=settings)
-                undirected = settings["add_inverse_edge"] == "True"
-                return dataset[0], dataset.get_idx_split(), dataset.num_classes, undirected
-            except Exception:
-                if attempt == 2 or not processed.is_dir():
-                    raise
-                shutil.rmtree(processed)
+    for attempt in (1, 2):
+        for note in processed.glob("pre_*.pt"):
+            note.unlink()  # PyG would unpickle it, and it says nothing: there is no transform
+        try:
+            return read(dataset_class(name, meta_dict=settings)), _adds_inverse(settings)
+        except Exception:
+            if attempt == 2 or not processed.is_dir():
+                raise
+            shutil.rmtree(processed)
     raise AssertionError("unreachable")
 
 
-def _import_ogb(name: str) -> tuple[Any, dict[str, Any]]:
+def _adds_inverse(settings: dict[str, Any]) -> bool:
+    return settings["add_inverse_edge"] == "True"
+
+
+def _import_ogb(name: str, task: str, class_name: str) -> tuple[Any, dict[str, Any]]:
     """ogb's dataset class and its settings for one data set.
 
     The package that ogb's start-up thread asks the network with is kept from it.
@@ -103,17 +129,17 @@ def _import_ogb(name: str) -> tuple[Any, dict[str, Any]]:
     if blocked:
         sys.modules["outdated"] = None  # type: ignore[assignment]
     try:
-        from ogb import nodeproppred
+        module = import_module(f"ogb.{task}")
     finally:
         if blocked:
             del sys.modules["outdated"]
-    master = Path(nodeproppred.__file__).with_name("master.csv")
+    master = Path(module.__file__).with_name("master.csv")
     table = pd.read_csv(master, index_col=0, keep_default_na=False)
-    return nodeproppred.PygNodePropPredDataset, dict(table[name])
+    return getattr(module, class_name), dict(table[name])
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Send what ogb prints to standard error, and let it find no one to ask."""
     stdin, sys.stdin = sys.stdin, io.StringIO()
     try:

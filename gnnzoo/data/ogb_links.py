@@ -5,8 +5,6 @@ does not load unless told that arrays are harmless.
 """
 
 import contextlib
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from gnnzoo.data.card import load_card
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.links import LinkParts, LinkSplit
 from gnnzoo.data.mirrors import combined_sha256, dataset_lock, ensure_raw
-from gnnzoo.data.ogb import _quietly, safe_globals
+from gnnzoo.data.ogb import quietly, read_ogb, safe_globals
 
 Split = Mapping[str, Mapping[str, Tensor]]
 
@@ -91,46 +89,18 @@ def _part(part: Mapping[str, Tensor]) -> LinkSplit:
 
 
 def _load(name: str, folder: Path) -> tuple[Data, Split, bool]:
-    """Load through ogb; a processed file that a kill has left broken is made again.
+    """Load through ogb.
 
     Returns:
         The graph, the split, and whether ogb has put both directions of each edge into the graph.
     """
-    processed = folder / "processed"
-    dataset_class, settings = _import_ogb(name)
-    settings["dir_path"] = str(folder)  # this folder and no other, as ogb would look for one itself
-    with safe_globals(), _safe_arrays(), _quietly():
-        for attempt in (1, 2):
-            for note in processed.glob("pre_*.pt"):
-                note.unlink()  # PyG would unpickle it, and it says nothing: there is no transform
-            try:
-                dataset = dataset_class(name, meta_dict=settings)
-                break
-            except Exception:
-                if attempt == 2 or not processed.is_dir():
-                    raise
-                shutil.rmtree(processed)
-        return dataset[0], dataset.get_edge_split(), settings["add_inverse_edge"] == "True"
 
+    def read(dataset: Any) -> tuple[Data, Split]:
+        return dataset[0], dataset.get_edge_split()
 
-def _import_ogb(name: str) -> tuple[Any, dict[str, Any]]:
-    """ogb's dataset class and its settings for one data set.
-
-    The package that ogb's start-up thread asks the network with is kept from it.
-    """
-    import pandas as pd
-
-    blocked = "outdated" not in sys.modules
-    if blocked:
-        sys.modules["outdated"] = None  # type: ignore[assignment]
-    try:
-        from ogb import linkproppred
-    finally:
-        if blocked:
-            del sys.modules["outdated"]
-    master = Path(linkproppred.__file__).with_name("master.csv")
-    table = pd.read_csv(master, index_col=0, keep_default_na=False)
-    return linkproppred.PygLinkPropPredDataset, dict(table[name])
+    with safe_globals(), _safe_arrays(), quietly():
+        found, both = read_ogb(name, folder, "linkproppred", "PygLinkPropPredDataset", read)
+    return *found, both
 
 
 def _safe_arrays() -> contextlib.AbstractContextManager[None]:

@@ -91,7 +91,7 @@ def test_importing_ogb_does_not_ask_the_network():
         "from gnnzoo.data.ogb import _import_ogb\n"
         "import sys\n"
         "assert 'ogb' not in sys.modules\n"
-        "_import_ogb('ogbn-arxiv')\n"
+        "_import_ogb('ogbn-arxiv', 'nodeproppred', 'PygNodePropPredDataset')\n"
         "assert 'ogb' in sys.modules and 'outdated' not in sys.modules\n"
         "assert threading.active_count() == 1\n"
     )

@@ -216,10 +216,10 @@ def test_importing_ogb_does_not_ask_the_network():
         "import socket, threading\n"
         "def refuse(*args, **kwargs): raise SystemExit('network')\n"
         "socket.getaddrinfo = refuse\n"
-        "from gnnzoo.data.ogb_links import _import_ogb\n"
+        "from gnnzoo.data.ogb import _import_ogb\n"
         "import sys\n"
         "assert 'ogb' not in sys.modules\n"
-        "_import_ogb('ogbl-ddi')\n"
+        "_import_ogb('ogbl-ddi', 'linkproppred', 'PygLinkPropPredDataset')\n"
         "assert 'ogb' in sys.modules and 'outdated' not in sys.modules\n"
         "assert threading.active_count() == 1\n"
     )
