@@ -1,0 +1,343 @@
+r"""The selective scan with one decay per head, by matrix products over chunks of tokens.
+
+.. math:: h_t = e^{\Delta_t a} h_{t-1} + b_t (\Delta_t x_t)^\top, \qquad y_t = h_t^\top c_t + d x_t
+
+Within a chunk, with the running sums :math:`s_i` of :math:`\Delta a` and :math:`w = \Delta x`,
+
+.. math:: Y_i = \sum_{j \le i} (c_i \cdot b_j)\, e^{s_i - s_j} w_j + e^{s_i} I^\top c_i, \qquad
+          I' = e^{s_{last}} I + \sum_j e^{s_{last} - s_j} b_j w_j^\top
+
+where I is the state that the chunk before leaves. Terms of tokens of different sequences are left
+out by a mask, never by a huge decay, which running sums would not survive.
+
+Chunks are treated a few at a time, while they are in the cache. A backward pass finds the states
+at the borders of these blocks and computes the rest anew. No derivative needs a pass over pairs of
+tokens for the decay, since :math:`\partial L / \partial s_i = \bar y_i \cdot y_i - \bar w_i \cdot
+w_i`, and :math:`\langle \bar I', I' \rangle` on top for the last token of a chunk.
+
+Paper: "Transformers are SSMs" (Dao and Gu, ICML 2024), section 6, https://arxiv.org/abs/2405.21060
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gnnzoo.ops.operator import Operator, refuse_double_backward
+from gnnzoo.ops.sequences import Sequences, as_sequences
+from gnnzoo.ops.spmm import compute_dtype
+
+CHUNK = 64
+#: Sequences of one length up to this are a chunk each, and no state is handed on.
+MAX_WHOLE = 128
+#: Cells of the pairwise decays of one block of chunks.
+BLOCK_CELLS = {"cpu": 1 << 17, "cuda": 1 << 26}
+
+
+def ssd_scan(
+    x: Tensor,
+    dt: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    d: Tensor | None = None,
+    seg: Tensor | Sequences | None = None,
+    chunk_size: int = CHUNK,
+) -> Tensor:
+    """Run every sequence through a state space with one decay per head.
+
+    Computed in float32, or float64 for float64 input. States do not pass from one sequence to the
+    next. All inputs must be finite.
+
+    Args:
+        x: Input.
+        dt: Step sizes, positive.
+        a: Rates, negative: a state decays by ``exp(dt * a)`` per token.
+        b: What is written to the state.
+        c: What is read from it.
+        d: Weight of the input in the output, or None for none.
+        seg: The sequence of each token, not decreasing, or `Sequences`; None for one sequence.
+        chunk_size: Tokens per chunk; the result does not depend on it up to rounding.
+
+    Shapes:
+        x: ``[num_tokens, num_heads, head_dim]``. dt: ``[num_tokens, num_heads]``.
+        a, d: ``[num_heads]``. b, c: ``[num_tokens, num_states]``.
+        seg: ``[num_tokens]``.
+        returns: as `x`.
+
+    Raises:
+        ValueError: If shapes or devices do not fit, or `chunk_size` is not positive.
+        RuntimeError: On a second derivative.
+    """
+    _check(x, dt, a, b, c, d, chunk_size)
+    sequences = as_sequences(seg, x.size(0), x.device)
+    length = sequences.length
+    whole = length is not None and 0 < length <= MAX_WHOLE
+    chunk = length if whole else min(chunk_size, max(x.size(0), 1))
+    with torch.autocast(x.device.type, enabled=False):
+        return _ssd(x, dt, a, b, c, d, sequences.position, chunk, not whole)[0]
+
+
+def _check(
+    x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor | None, chunk_size: int
+) -> None:
+    if x.dim() != 3:
+        raise ValueError(f"x must have shape [num_tokens, num_heads, head_dim], got {list(x.shape)}")
+    tokens, heads = x.shape[:2]
+    wanted = {"dt": (dt, (tokens, heads)), "a": (a, (heads,))}
+    wanted |= {"b": (b, (tokens, b.size(-1))), "c": (c, (tokens, b.size(-1)))}
+    if d is not None:
+        wanted["d"] = (d, (heads,))
+    check_shapes(x, wanted)
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
+
+
+def check_shapes(x: Tensor, wanted: dict[str, tuple[Tensor, tuple[int, ...]]]) -> None:
+    """Refuse tensors that have another shape than they should, or are on another device than x."""
+    for name, (tensor, shape) in wanted.items():
+        if tensor.shape != shape:
+            raise ValueError(
+                f"{name} must have shape {list(shape)} for x of shape {list(x.shape)}, "
+                f"got {list(tensor.shape)}"
+            )
+        if tensor.device != x.device:
+            raise ValueError(f"{name} is on {tensor.device}, x on {x.device}; move one of them")
+
+
+def blocks(num_tokens: int, size: int) -> Iterator[slice]:
+    """Ranges of at most `size` tokens."""
+    for start in range(0, num_tokens, size):
+        yield slice(start, min(start + size, num_tokens))
+
+
+def _block_size(x: Tensor, chunk: int) -> int:
+    cells = BLOCK_CELLS.get(x.device.type, BLOCK_CELLS["cpu"])
+    count = max(cells // (max(x.size(1), 1) * chunk * chunk), 1)
+    return min(count, -(-x.size(0) // chunk)) * chunk
+
+
+class _Block:
+    """What both passes compute of some chunks in a row.
+
+    K chunks of Q tokens, H heads of P channels, N states. The last chunk is filled up with tokens
+    that write nothing and stay for ever.
+
+    Shapes:
+        x, w: ``[K, Q, H, P]``. dt, s: ``[K, Q, H]``. b, c: ``[K, Q, N]``.
+        decay: ``[K, H, Q, Q]``, of what token j wrote when token i reads.
+        states: ``[K + 1, N, H * P]``, before each chunk and after the last one.
+    """
+
+    def __init__(self, operands: tuple[Tensor, ...], part: slice, chunk: int) -> None:
+        x, dt, self.a, b, c, position = operands
+        self.chunk, self.dtype = chunk, self.a.dtype
+        self.count = -(-(part.stop - part.start) // chunk)
+        self.part = part
+        self.x, self.dt, self.b, self.c = (self.chunks(t) for t in (x, dt, b, c))
+        position = self.chunks(position, torch.int32)  # [K, Q]
+        place = torch.arange(chunk, dtype=torch.int32, device=x.device)
+        back = place.unsqueeze(1) - place  # [Q, Q], how far back token j is
+        self.same = (back >= 0) & (back <= position.unsqueeze(-1))  # [K, Q, Q]
+        self.goes_on = (position > place).unsqueeze(-1)  # [K, Q, 1], sequence began before
+        self.w = self.x * self.dt.unsqueeze(-1)
+        self.s = (self.dt * self.a).cumsum(1)
+        s = self.s.transpose(1, 2).contiguous()  # [K, H, Q]
+        barred = torch.zeros_like(self.same, dtype=self.dtype).masked_fill_(~self.same, -torch.inf)
+        self.decay = (s.unsqueeze(-1) - s.unsqueeze(-2)).add_(barred.unsqueeze(1)).exp_()
+        self.scores = self.c @ self.b.transpose(1, 2)  # [K, Q, Q]
+        self.w_heads = self.w.transpose(1, 2).contiguous()  # [K, H, Q, P]
+
+    def chunks(self, tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """The block's rows of a tensor, by chunk: ``[K, Q, ...]``."""
+        rows = tensor[self.part].to(dtype or self.dtype)
+        missing = self.count * self.chunk - rows.size(0)
+        if missing:
+            rows = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
+        return rows.reshape(self.count, self.chunk, *rows.shape[1:])
+
+    def rows(self, chunks: Tensor) -> Tensor:
+        """Undo `chunks`."""
+        return chunks.flatten(0, 1)[: self.part.stop - self.part.start]
+
+    def inner(self, mixed: Tensor) -> Tensor:
+        """What tokens read that tokens of their own chunk wrote: ``[K, Q, H, P]``."""
+        return (mixed @ self.w_heads).transpose(1, 2)
+
+    def hand_on(self, state: Tensor) -> None:
+        """States at the borders of the chunks, from the one before the block."""
+        last = self.s[:, -1:]
+        self.kept = (last - self.s).exp_() * self.same[:, -1].unsqueeze(-1)  # [K, Q, H]
+        self.shrink = last.exp() * self.goes_on[:, -1:]  # [K, 1, H]
+        self.read = self.s.exp() * self.goes_on  # [K, Q, H]
+        self.w_kept = (self.w * self.kept.unsqueeze(-1)).flatten(2)  # [K, Q, H * P]
+        written = self.b.transpose(1, 2) @ self.w_kept  # [K, N, H * P]
+        self.states = recur(self.wide(self.shrink), written, state)
+
+    def wide(self, factor: Tensor) -> Tensor:
+        """One number per head for each of its channels."""
+        return factor.repeat_interleave(self.w.size(-1), -1)
+
+    def outer(self) -> Tensor:
+        """What tokens read that the chunks before have left: ``[K, Q, H, P]``."""
+        left = (self.c @ self.states[:-1]).view(self.w.shape)
+        return left * self.read.unsqueeze(-1)
+
+
+def recur(factor: Tensor, added: Tensor, state: Tensor) -> Tensor:
+    """``h[0] = state, h[k + 1] = factor[k] h[k] + added[k]``, all of them.
+
+    Step by step on a CPU; elsewhere by doubling, since launches cost more than work.
+
+    Shapes:
+        factor: ``[K, 1, channels]``. added: ``[K, num_states, channels]``.
+        state: ``[num_states, channels]``.
+        returns: ``[K + 1, num_states, channels]``.
+    """
+    out = torch.cat([state.unsqueeze(0), added])
+    if added.device.type == "cpu":
+        for k in range(added.size(0)):
+            out[k + 1].addcmul_(factor[k], out[k])
+        return out
+    return recur_by_doubling(factor, out)
+
+
+def recur_by_doubling(factor: Tensor, out: Tensor) -> Tensor:
+    """As `recur`, from the first state and what is added in one tensor."""
+    factor, reach = torch.cat([torch.ones_like(factor[:1]), factor]), 1
+    while reach < out.size(0):
+        out = torch.cat([out[:reach], torch.addcmul(out[reach:], factor[reach:], out[:-reach])])
+        factor = torch.cat([factor[:reach], factor[reach:] * factor[:-reach]])
+        reach *= 2
+    return out
+
+
+def _forward(
+    x: Tensor,
+    dt: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    d: Tensor | None,
+    position: Tensor,
+    chunk: int,
+    linked: bool,
+) -> tuple[Tensor, Tensor]:
+    """The result, and the states before each block if there is another chunk to reach."""
+    out, dtype, size = torch.empty_like(x), compute_dtype(x), _block_size(x, chunk)
+    operands = x, dt, a.to(dtype), b, c, position
+    state = torch.zeros(b.size(1), x[:1].numel() if x.size(0) else 0, dtype=dtype, device=x.device)
+    kept = []
+    for part in blocks(x.size(0), max(size, 1)):
+        block = _Block(operands, part, chunk)
+        y = block.inner(block.decay.mul_(block.scores.unsqueeze(1)))
+        if linked:
+            kept.append(state)
+            block.hand_on(state)
+            y = y + block.outer()
+            state = block.states[-1].clone()
+        if d is not None:
+            y = y + block.x * d.to(dtype).unsqueeze(-1)
+        out[part] = block.rows(y)
+    return out, torch.stack(kept) if kept else state.new_empty(0)
+
+
+def _fake(x, dt, a, b, c, d, position, chunk, linked):
+    size = max(_block_size(x, chunk), 1)
+    count = -(-x.size(0) // size) if linked else 0
+    shape = (count, b.size(1), x.size(1) * x.size(2)) if count else (0,)
+    return torch.empty_like(x), x.new_empty(shape, dtype=compute_dtype(x))
+
+
+def _gradients(
+    grad: Tensor,
+    x: Tensor,
+    dt: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    d: Tensor | None,
+    position: Tensor,
+    kept: Tensor,
+    chunk: int,
+    linked: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients to x, dt, a, b, c and d (empty where there is none)."""
+    dtype, size = compute_dtype(x), max(_block_size(x, chunk), 1)
+    operands = x, dt, a.to(dtype), b, c, position
+    grads = [torch.empty_like(t) for t in (x, dt, b, c)]
+    grad_a = torch.zeros_like(operands[2])
+    grad_d = torch.zeros_like(grad_a if d is not None else grad_a[:0])
+    left = None if not linked or not len(kept) else torch.zeros_like(kept[0])
+    for i, part in reversed(list(enumerate(blocks(x.size(0), size)))):
+        block = _Block(operands, part, chunk)
+        if linked:
+            block.hand_on(kept[i])
+        dy = block.chunks(grad)  # [K, Q, H, P]
+        dw, db, dc, ds, left = _block_gradients(block, dy, left)
+        dx = dw * block.dt.unsqueeze(-1)
+        ddt = (dw * block.x).sum(-1).addcmul_(ds, block.a)  # [K, Q, H]
+        grad_a += (ds * block.dt).sum((0, 1))
+        if d is not None:
+            dx += dy * d.to(dtype).unsqueeze(-1)
+            grad_d += (dy * block.x).sum((0, 1, 3))
+        for target, value in zip(grads, (dx, ddt, db, dc), strict=True):
+            target[part] = block.rows(value)
+    return grads[0], grads[1], grad_a.to(a.dtype), grads[2], grads[3], grad_d
+
+
+def _block_gradients(
+    block: _Block, dy: Tensor, left: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """Gradients to w, b, c, to the logarithm of each token's decay, and to the state before.
+
+    Args:
+        left: Gradient to the state behind the block; None where states are not handed on.
+    """
+    dy_heads = dy.transpose(1, 2).contiguous()  # [K, H, Q, P]
+    read = dy_heads @ block.w_heads.transpose(2, 3)  # [K, H, Q, Q]
+    dscores = read.mul_(block.decay).sum(1)  # [K, Q, Q]
+    mixed = block.decay.mul_(block.scores.unsqueeze(1))
+    y = block.inner(mixed)
+    dw = (mixed.transpose(2, 3) @ dy_heads).transpose(1, 2)  # [K, Q, H, P]
+    dc, db = dscores @ block.b, dscores.transpose(1, 2) @ block.c
+    if left is not None:
+        y = y + block.outer()
+        read = (dy * block.read.unsqueeze(-1)).flatten(2)  # [K, Q, H * P]
+        into = block.c.transpose(1, 2) @ read  # [K, N, H * P]
+        dstates = recur(block.wide(block.shrink).flip(0), into.flip(0), left).flip(0)
+        dc += read @ block.states[:-1].transpose(1, 2)
+        db += block.w_kept @ dstates[1:].transpose(1, 2)
+        dw = dw + (block.b @ dstates[1:]).view(dy.shape) * block.kept.unsqueeze(-1)
+    ds = (dy * y).sum(-1) - (dw * block.w).sum(-1)  # [K, Q, H]
+    if left is not None:
+        after = (dstates[1:] * block.states[1:]).sum(1)  # [K, H * P]
+        ds[:, -1] += after.view(-1, *dy.shape[2:]).sum(-1)
+        left = dstates[0].clone()
+    # A decay counts for all later tokens of its sequence.
+    return dw, db, dc, block.same.to(ds.dtype).transpose(1, 2) @ ds, left
+
+
+def _fake_gradients(grad, x, dt, a, b, c, d, position, kept, chunk, linked):
+    grad_d = a.new_empty(a.shape if d is not None else 0, dtype=compute_dtype(x))
+    return (*(torch.empty_like(t) for t in (x, dt, a, b, c)), grad_d)
+
+
+def _save(ctx, inputs, output):
+    x, dt, a, b, c, d, position, chunk, linked = inputs
+    ctx.save_for_backward(x, dt, a, b, c, d, position, output[1])
+    ctx.settings = chunk, linked
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward(ctx, grad, _):
+    d = ctx.saved_tensors[5]
+    grads = list(_ssd_backward(grad, *ctx.saved_tensors, *ctx.settings))
+    grads[5] = None if d is None else grads[5].to(d.dtype)
+    return (*grads, None, None, None)
+
+
+_ssd = Operator("gnnzoo::ssd_scan", _forward, _fake, _backward, _save)
+_ssd_backward = Operator(
+    "gnnzoo::ssd_scan_backward", _gradients, _fake_gradients, refuse_double_backward
+)
