@@ -36,10 +36,9 @@ def _cells(channels, STATES: tl.constexpr, TILE: tl.constexpr, WIDE: tl.constexp
 @triton.jit
 def _step(u, dt, b, position, t, rate, e, n, channels, STATES: tl.constexpr):
     """Of token t: input and step of each channel, b, decay and what is written."""
-    kind = rate.dtype
-    x = tl.load(u + t * channels + e, mask=e < channels, other=0.0).to(kind)
-    step = tl.load(dt + t * channels + e, mask=e < channels, other=0.0).to(kind)
-    write = tl.load(b + t * STATES + n, mask=n < STATES, other=0.0).to(kind)
+    x = tl.load(u + t * channels + e, mask=e < channels, other=0.0).to(rate.dtype)
+    step = tl.load(dt + t * channels + e, mask=e < channels, other=0.0).to(rate.dtype)
+    write = tl.load(b + t * STATES + n, mask=n < STATES, other=0.0).to(rate.dtype)
     decay = tl.exp(step[:, None] * rate)
     decay = tl.where(tl.load(position + t) > 0, decay, 0.0)
     return x, step, write, decay, (x * step)[:, None] * write[None, :]
@@ -120,7 +119,7 @@ def _gradients_kernel(
     e, n, cell, inside = _cells(channels, STATES, TILE, WIDE)
     chunk = tl.program_id(0).to(tl.int64) + first
     rate = tl.load(a + cell, mask=inside, other=0.0)
-    kind, size = rate.dtype, channels * STATES
+    size = channels * STATES
     h = tl.load(states + chunk * size + cell, mask=inside, other=0.0)
     begin = chunk * CHUNK
     stop = tl.minimum(begin + CHUNK, num_tokens)
@@ -131,17 +130,17 @@ def _gradients_kernel(
         _, _, _, decay, written = _step(u, dt, b, position, t, rate, e, n, channels, STATES)
         tl.store(scratch + (t - begin) * size, h, mask=inside)
         h = decay * h + written
-        dy = tl.load(grad + t * channels + e, mask=e < channels, other=0.0).to(kind)
+        dy = tl.load(grad + t * channels + e, mask=e < channels, other=0.0).to(rate.dtype)
         tl.store(grad_c + shared + t * STATES, tl.sum(h * dy[:, None], axis=0), mask=n < STATES)
         t += 1
     tl.debug_barrier()
     back = tl.load(after + chunk * size + cell, mask=inside, other=0.0)
-    total = tl.zeros((TILE, WIDE), dtype=kind)
+    total = tl.zeros((TILE, WIDE), dtype=rate.dtype)
     t = stop - 1
     while t >= begin:
         x, step, write, decay, _ = _step(u, dt, b, position, t, rate, e, n, channels, STATES)
-        dy = tl.load(grad + t * channels + e, mask=e < channels, other=0.0).to(kind)
-        read = tl.load(c + t * STATES + n, mask=n < STATES, other=0.0).to(kind)
+        dy = tl.load(grad + t * channels + e, mask=e < channels, other=0.0).to(rate.dtype)
+        read = tl.load(c + t * STATES + n, mask=n < STATES, other=0.0).to(rate.dtype)
         back += dy[:, None] * read[None, :]
         h = tl.load(scratch + (t - begin) * size, mask=inside, other=0.0)
         dwritten = tl.sum(back * write[None, :], axis=1)
