@@ -1,6 +1,7 @@
 """Layers. They need PyTorch and PyG only and take a Tensor, EdgeIndex or `Graph` as edges."""
 
 from gnnzoo.nn.appnp import APPNP
+from gnnzoo.nn.bidirectional_mamba import BidirectionalMamba
 from gnnzoo.nn.dagnn_prop import DAGNNProp
 from gnnzoo.nn.dir_conv import DirConv
 from gnnzoo.nn.features import FeatureDropout, FeatureLinear
@@ -18,10 +19,12 @@ from gnnzoo.nn.node_adaptive_combine import NodeAdaptiveCombine
 from gnnzoo.nn.pair_predictors import DotPredictor, MLPPredictor
 from gnnzoo.nn.pattern_attention import PatternAttention
 from gnnzoo.nn.sage_conv import SAGEConv
+from gnnzoo.nn.selective_ssm import SelectiveSSM
 from gnnzoo.nn.sg_conv import SGConv
 from gnnzoo.nn.sheaf_conv import SheafConv
 from gnnzoo.nn.sheaf_learner import EdgeWeightLearner, SheafLearner
 from gnnzoo.nn.shortest_path import ShortestPath
+from gnnzoo.nn.ssm_cores import undecayed_parameters
 from gnnzoo.nn.stream_linear import StreamLinear
 from gnnzoo.nn.virtual_node import VirtualNode
 from gnnzoo.nn.walk_heuristics import Katz, PersonalizedPageRank
@@ -29,6 +32,7 @@ from gnnzoo.nn.walk_heuristics import Katz, PersonalizedPageRank
 __all__ = [
     "APPNP",
     "AdamicAdar",
+    "BidirectionalMamba",
     "CommonNeighbors",
     "DAGNNProp",
     "DirConv",
@@ -53,9 +57,11 @@ __all__ = [
     "ResourceAllocation",
     "SAGEConv",
     "SGConv",
+    "SelectiveSSM",
     "SheafConv",
     "SheafLearner",
     "ShortestPath",
     "StreamLinear",
     "VirtualNode",
+    "undecayed_parameters",
 ]

@@ -82,7 +82,9 @@ def _check(
     x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor | None, chunk_size: int
 ) -> None:
     if x.dim() != 3:
-        raise ValueError(f"x must have shape [num_tokens, num_heads, head_dim], got {list(x.shape)}")
+        raise ValueError(
+            f"x must have shape [num_tokens, num_heads, head_dim], got {list(x.shape)}"
+        )
     tokens, heads = x.shape[:2]
     wanted = {"dt": (dt, (tokens, heads)), "a": (a, (heads,))}
     wanted |= {"b": (b, (tokens, b.size(-1))), "c": (c, (tokens, b.size(-1)))}

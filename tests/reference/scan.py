@@ -20,7 +20,7 @@ def loop_scan(u, dt, a, b, c, d=None, ids=None) -> Tensor:
 
 
 def loop_ssd(x, dt, a, b, c, d=None, ids=None) -> Tensor:
-    """The same with what all channels of a head share: x ``[T, H, P]``, dt ``[T, H]``, a ``[H]``."""
+    """The same, channels of a head sharing a step and a rate: x ``[T, H, P]``, dt ``[T, H]``."""
     p = x.size(2)
     per_channel = a.repeat_interleave(p)[:, None].expand(-1, b.size(1))
     steps = dt.repeat_interleave(p, 1)
