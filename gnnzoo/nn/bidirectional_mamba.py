@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from gnnzoo.nn.checks import check_probability
 from gnnzoo.nn.selective_ssm import SelectiveSSM, gated, last_tokens, make_core, pack, run
 from gnnzoo.ops.sequences import Sequences
-from gnnzoo.ops.ssd import CHUNK
 
 
 class BidirectionalMamba(nn.Module):
@@ -47,7 +46,7 @@ class BidirectionalMamba(nn.Module):
         head_dim: int = 16,
         dt_rank: int | str = "auto",
         ssm: str = "ssd",
-        chunk_size: int = CHUNK,
+        chunk_size: int | None = None,
         dt_min: float = 1e-3,
         dt_max: float = 0.1,
         bias: bool = False,

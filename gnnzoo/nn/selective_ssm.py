@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from gnnzoo.nn.checks import check_choice, check_count
 from gnnzoo.nn.ssm_cores import S6Core, SSDCore
 from gnnzoo.ops.sequences import Sequences, as_sequences
-from gnnzoo.ops.ssd import CHUNK
 
 SSMS = ("ssd", "s6")
 
@@ -33,7 +32,7 @@ class SelectiveSSM(nn.Module):
         head_dim: Channels that share a decay, for ``ssd``; must divide the inner width.
         dt_rank: Width from which steps are made, for ``s6``; ``auto`` is channels / 16, rounded up.
         ssm: ``ssd`` or ``s6``.
-        chunk_size: Tokens per chunk, for ``ssd``.
+        chunk_size: Tokens per chunk, for ``ssd``; None for what suits the device.
         dt_min, dt_max: Range of the steps after initialisation.
         bias: Whether the first and the last map have a bias.
         conv_bias: Whether the convolution has one.
@@ -59,7 +58,7 @@ class SelectiveSSM(nn.Module):
         head_dim: int = 16,
         dt_rank: int | str = "auto",
         ssm: str = "ssd",
-        chunk_size: int = CHUNK,
+        chunk_size: int | None = None,
         dt_min: float = 1e-3,
         dt_max: float = 0.1,
         bias: bool = False,
@@ -100,7 +99,7 @@ def make_core(
     head_dim: int,
     dt_rank: int | str,
     ssm: str,
-    chunk_size: int,
+    chunk_size: int | None,
     dt_min: float,
     dt_max: float,
     conv_bias: bool,

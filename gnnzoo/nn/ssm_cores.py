@@ -12,7 +12,7 @@ from gnnzoo.ops.causal_conv import causal_conv
 from gnnzoo.ops.selective_scan import METHODS, selective_scan
 from gnnzoo.ops.sequences import Sequences
 from gnnzoo.ops.spmm import compute_dtype
-from gnnzoo.ops.ssd import CHUNK, ssd_scan
+from gnnzoo.ops.ssd import ssd_scan
 
 DT_FLOOR = 1e-4
 
@@ -28,7 +28,7 @@ class SSDCore(nn.Module):
         head_dim: Channels that share a decay.
         dt_range: Smallest and largest step after initialisation.
         conv_bias: Whether the convolution has a bias.
-        chunk_size: Tokens per chunk of the scan.
+        chunk_size: Tokens per chunk of the scan; None for what suits the device.
 
     Shapes:
         x: ``[num_tokens, inner_channels]``. features: ``[num_tokens, channels]``.
@@ -46,11 +46,12 @@ class SSDCore(nn.Module):
         head_dim: int,
         dt_range: tuple[float, float],
         conv_bias: bool,
-        chunk_size: int = CHUNK,
+        chunk_size: int | None = None,
     ) -> None:
         super().__init__()
         check_count("head_dim", head_dim, 1)
-        check_count("chunk_size", chunk_size, 1)
+        if chunk_size is not None:
+            check_count("chunk_size", chunk_size, 1)
         if inner_channels % head_dim:
             raise ValueError(
                 f"head_dim must divide the inner width {inner_channels}, got {head_dim}; "
