@@ -146,7 +146,7 @@ def run(
 def gated(y: Tensor, gate: Tensor, norm: nn.Module | None) -> Tensor:
     """What goes into the last map."""
     y = y * F.silu(gate)
-    return y if norm is None else norm(y)
+    return y if norm is None else norm(y.to(norm.weight.dtype))
 
 
 def last_tokens(x: Tensor, num_sequences: int) -> Tensor:

@@ -16,7 +16,7 @@ def loop_scan(u, dt, a, b, c, d=None, ids=None) -> Tensor:
             h = torch.zeros_like(a)
         h = torch.exp(dt[t, :, None] * a) * h + (dt[t] * u[t])[:, None] * b[t]
         out.append(h @ c[t] + (0 if d is None else d * u[t]))
-    return torch.stack(out) if out else torch.zeros_like(u)
+    return torch.stack(out) if out else 0 * u
 
 
 def loop_ssd(x, dt, a, b, c, d=None, ids=None) -> Tensor:
