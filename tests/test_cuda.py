@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gnnzoo.nn import DAGNNProp, FeatureLinear, GCNConv
+from gnnzoo.nn import BidirectionalMamba, DAGNNProp, FeatureLinear, GCNConv
 from gnnzoo.ops import (
     Bags,
     Graph,
@@ -93,6 +93,16 @@ def test_sparse_features(x):
     sparse = SparseFeatures.from_dense(x.relu())
     layer = FeatureLinear(CHANNELS, 4)
     both(lambda module, device: module(sparse.to(device)), layer)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"ssm": "ssd"}, {"ssm": "s6"}, {"ssm": "s6", "share_proj": False}]
+)
+def test_mamba_layers(settings):
+    layer = BidirectionalMamba(CHANNELS, head_dim=4, **settings)
+    ids = torch.tensor([0, 3]).repeat_interleave(torch.tensor([50, NODES - 50]))
+    x = torch.randn(NODES, CHANNELS, generator=torch.Generator().manual_seed(1))
+    both(lambda module, device, values: module(values, ids.to(device)), layer, x)
 
 
 @pytest.mark.parametrize("name", list_models())
