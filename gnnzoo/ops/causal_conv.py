@@ -11,7 +11,8 @@ from torch import Tensor
 from gnnzoo.ops.operator import Operator, refuse_double_backward
 from gnnzoo.ops.sequences import Sequences, as_sequences
 from gnnzoo.ops.spmm import compute_dtype
-from gnnzoo.ops.ssd import blocks, check_shapes
+from gnnzoo.ops.ssd import check_shapes
+from gnnzoo.ops.ssd_block import blocks
 
 BLOCK_CELLS = {"cpu": 1 << 16, "cuda": 1 << 27}  # rows x channels of a block
 

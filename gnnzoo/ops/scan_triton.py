@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gnnzoo.ops.operator import Operator, refuse_double_backward
 from gnnzoo.ops.spmm import compute_dtype
-from gnnzoo.ops.ssd import blocks, recur
+from gnnzoo.ops.ssd_block import blocks, recur
 
 CHUNK = 64  # tokens of one program
 TILE = 32  # channels of one program

@@ -18,20 +18,17 @@ w_i`, and :math:`\langle \bar I', I' \rangle` on top for the last token of a chu
 Paper: "Transformers are SSMs" (Dao and Gu, ICML 2024), section 6, https://arxiv.org/abs/2405.21060
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from gnnzoo.ops.operator import Operator, refuse_double_backward
 from gnnzoo.ops.sequences import Sequences, as_sequences
 from gnnzoo.ops.spmm import compute_dtype
+from gnnzoo.ops.ssd_block import Block, block_size, blocks, recur
 
 CHUNK = {"cpu": 32, "cuda": 64}  # tokens; measured on a CPU, 64 as published elsewhere
 #: Sequences of one length up to this are a chunk each, and no state is handed on.
 MAX_WHOLE = 128
-#: Cells of pairwise decays and features, twice, of one block of chunks.
-BLOCK_CELLS = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 
 def ssd_scan(
@@ -109,113 +106,6 @@ def check_shapes(x: Tensor, wanted: dict[str, tuple[Tensor, tuple[int, ...]]]) -
             raise ValueError(f"{name} is on {tensor.device}, x on {x.device}; move one of them")
 
 
-def blocks(num_tokens: int, size: int) -> Iterator[slice]:
-    """Ranges of at most `size` tokens."""
-    for start in range(0, num_tokens, size):
-        yield slice(start, min(start + size, num_tokens))
-
-
-def _block_size(x: Tensor, chunk: int) -> int:
-    cells = BLOCK_CELLS.get(x.device.type, BLOCK_CELLS["cpu"])
-    count = max(cells // max(x.size(1) * (chunk + 2 * x.size(2)) * chunk, 1), 1)
-    return min(count, -(-x.size(0) // chunk)) * chunk
-
-
-class _Block:
-    """What both passes compute of some chunks in a row.
-
-    K chunks of Q tokens, H heads of P channels, N states. The last chunk is filled up with tokens
-    that write nothing and stay for ever.
-
-    Shapes:
-        x, w: ``[K, Q, H, P]``. dt, s: ``[K, Q, H]``. b, c: ``[K, Q, N]``.
-        decay: ``[K, H, Q, Q]``, of what token j wrote when token i reads.
-        states: ``[K + 1, N, H * P]``, before each chunk and after the last one.
-    """
-
-    def __init__(self, operands: tuple[Tensor, ...], part: slice, chunk: int) -> None:
-        x, dt, self.a, b, c, position = operands
-        self.chunk, self.dtype = chunk, self.a.dtype
-        self.count = -(-(part.stop - part.start) // chunk)
-        self.part = part
-        self.x, self.dt, self.b, self.c = (self.chunks(t) for t in (x, dt, b, c))
-        position = self.chunks(position, torch.int32)  # [K, Q]
-        place = torch.arange(chunk, dtype=torch.int32, device=x.device)
-        back = place.unsqueeze(1) - place  # [Q, Q], how far back token j is
-        self.same = (back >= 0) & (back <= position.unsqueeze(-1))  # [K, Q, Q]
-        self.goes_on = (position > place).unsqueeze(-1)  # [K, Q, 1], sequence began before
-        self.w = self.x * self.dt.unsqueeze(-1)
-        self.s = (self.dt * self.a).cumsum(1)
-        s = self.s.transpose(1, 2).contiguous()  # [K, H, Q]
-        barred = torch.zeros_like(self.same, dtype=self.dtype).masked_fill_(~self.same, -torch.inf)
-        self.decay = (s.unsqueeze(-1) - s.unsqueeze(-2)).add_(barred.unsqueeze(1)).exp_()
-        self.scores = self.c @ self.b.transpose(1, 2)  # [K, Q, Q]
-        self.w_heads = self.w.transpose(1, 2).contiguous()  # [K, H, Q, P]
-
-    def chunks(self, tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """The block's rows of a tensor, by chunk: ``[K, Q, ...]``."""
-        rows = tensor[self.part].to(dtype or self.dtype)
-        missing = self.count * self.chunk - rows.size(0)
-        if missing:
-            rows = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
-        return rows.reshape(self.count, self.chunk, *rows.shape[1:])
-
-    def rows(self, chunks: Tensor) -> Tensor:
-        """Undo `chunks`."""
-        return chunks.flatten(0, 1)[: self.part.stop - self.part.start]
-
-    def inner(self, mixed: Tensor) -> Tensor:
-        """What tokens read that tokens of their own chunk wrote: ``[K, Q, H, P]``."""
-        return (mixed @ self.w_heads).transpose(1, 2)
-
-    def hand_on(self, state: Tensor) -> None:
-        """States at the borders of the chunks, from the one before the block."""
-        last = self.s[:, -1:]
-        self.kept = (last - self.s).exp_() * self.same[:, -1].unsqueeze(-1)  # [K, Q, H]
-        self.shrink = last.exp() * self.goes_on[:, -1:]  # [K, 1, H]
-        self.read = self.s.exp() * self.goes_on  # [K, Q, H]
-        self.w_kept = (self.w * self.kept.unsqueeze(-1)).flatten(2)  # [K, Q, H * P]
-        written = self.b.transpose(1, 2) @ self.w_kept  # [K, N, H * P]
-        self.states = recur(self.wide(self.shrink), written, state)
-
-    def wide(self, factor: Tensor) -> Tensor:
-        """One number per head for each of its channels."""
-        return factor.repeat_interleave(self.w.size(-1), -1)
-
-    def outer(self) -> Tensor:
-        """What tokens read that the chunks before have left: ``[K, Q, H, P]``."""
-        left = (self.c @ self.states[:-1]).view(self.w.shape)
-        return left * self.read.unsqueeze(-1)
-
-
-def recur(factor: Tensor, added: Tensor, state: Tensor) -> Tensor:
-    """``h[0] = state, h[k + 1] = factor[k] h[k] + added[k]``, all of them.
-
-    Step by step on a CPU; elsewhere by doubling, since launches cost more than work.
-
-    Shapes:
-        factor: ``[K, 1, channels]``. added: ``[K, num_states, channels]``.
-        state: ``[num_states, channels]``.
-        returns: ``[K + 1, num_states, channels]``.
-    """
-    out = torch.cat([state.unsqueeze(0), added])
-    if added.device.type == "cpu":
-        for k in range(added.size(0)):
-            out[k + 1].addcmul_(factor[k], out[k])
-        return out
-    return recur_by_doubling(factor, out)
-
-
-def recur_by_doubling(factor: Tensor, out: Tensor) -> Tensor:
-    """As `recur`, from the first state and what is added in one tensor."""
-    factor, reach = torch.cat([torch.ones_like(factor[:1]), factor]), 1
-    while reach < out.size(0):
-        out = torch.cat([out[:reach], torch.addcmul(out[reach:], factor[reach:], out[:-reach])])
-        factor = torch.cat([factor[:reach], factor[reach:] * factor[:-reach]])
-        reach *= 2
-    return out
-
-
 def _forward(
     x: Tensor,
     dt: Tensor,
@@ -228,12 +118,12 @@ def _forward(
     linked: bool,
 ) -> tuple[Tensor, Tensor]:
     """The result, and the states before each block if there is another chunk to reach."""
-    out, dtype, size = torch.empty_like(x), compute_dtype(x), _block_size(x, chunk)
+    out, dtype, size = torch.empty_like(x), compute_dtype(x), block_size(x, chunk)
     operands = x, dt, a.to(dtype), b, c, position
     state = torch.zeros(b.size(1), x[:1].numel() if x.size(0) else 0, dtype=dtype, device=x.device)
     kept = []
     for part in blocks(x.size(0), max(size, 1)):
-        block = _Block(operands, part, chunk)
+        block = Block(operands, part, chunk)
         y = block.inner(block.decay.mul_(block.scores.unsqueeze(1)))
         if linked:
             kept.append(state)
@@ -247,7 +137,7 @@ def _forward(
 
 
 def _fake(x, dt, a, b, c, d, position, chunk, linked):
-    size = max(_block_size(x, chunk), 1)
+    size = max(block_size(x, chunk), 1)
     count = -(-x.size(0) // size) if linked else 0
     shape = (count, b.size(1), x.size(1) * x.size(2)) if count else (0,)
     return torch.empty_like(x), x.new_empty(shape, dtype=compute_dtype(x))
@@ -267,14 +157,14 @@ def _gradients(
     linked: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients to x, dt, a, b, c and d (empty where there is none)."""
-    dtype, size = compute_dtype(x), max(_block_size(x, chunk), 1)
+    dtype, size = compute_dtype(x), max(block_size(x, chunk), 1)
     operands = x, dt, a.to(dtype), b, c, position
     grads = [torch.empty_like(t) for t in (x, dt, b, c)]
     grad_a = torch.zeros_like(operands[2])
     grad_d = torch.zeros_like(grad_a if d is not None else grad_a[:0])
     left = None if not linked or not len(kept) else torch.zeros_like(kept[0])
     for i, part in reversed(list(enumerate(blocks(x.size(0), size)))):
-        block = _Block(operands, part, chunk)
+        block = Block(operands, part, chunk)
         if linked:
             block.hand_on(kept[i])
         dy = block.chunks(grad)  # [K, Q, H, P]
@@ -291,7 +181,7 @@ def _gradients(
 
 
 def _block_gradients(
-    block: _Block, dy: Tensor, left: Tensor | None
+    block: Block, dy: Tensor, left: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     """Gradients to w, b, c, to the logarithm of each token's decay, and to the state before.
 

@@ -98,7 +98,7 @@ def _as_rows(rows: int, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(t.reshape(rows, length, t[:1].numel() if t.numel() else 1) for t in tensors)
 
 
-def _states_of(u: Tensor, a: Tensor, rows: int) -> list[tuple[slice, slice]]:
+def _plan(u: Tensor, a: Tensor, rows: int) -> list[tuple[slice, slice]]:
     return list(_tiles(rows, u.size(0) // max(rows, 1), a.numel())) if u.numel() else []
 
 
@@ -108,7 +108,7 @@ def _forward(
     """The result, and the states before each tile but the first of its rows."""
     out = torch.empty_like(u)
     a_t = a.t().to(compute_dtype(u)).contiguous()  # [num_states, channels]
-    tiles, kept = _states_of(u, a, rows), []
+    tiles, kept = _plan(u, a, rows), []
     if not tiles:
         return out.zero_(), a_t.new_empty(0)
     operands, view = _as_rows(rows, u, dt, b, c, start), out.view(rows, -1, u.size(1))
@@ -124,7 +124,7 @@ def _forward(
 
 
 def _fake(u, dt, a, b, c, start, rows):
-    tiles = _states_of(u, a, rows)
+    tiles = _plan(u, a, rows)
     count = sum(part.stop - part.start for part, steps in tiles if steps.start)
     shape = (count, a.size(1), a.size(0)) if count else (0,)
     return torch.empty_like(u), u.new_empty(shape, dtype=compute_dtype(u))
@@ -143,7 +143,7 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     a_t = a.t().to(compute_dtype(u)).contiguous()
     grads, grad_a = [torch.zeros_like(t) for t in (u, dt, b, c)], torch.zeros_like(a_t)
-    tiles, end = _states_of(u, a, rows), len(kept)
+    tiles, end = _plan(u, a, rows), len(kept)
     operands = _as_rows(rows, u, dt, b, c, start) if tiles else ()
     views = [t.view(rows, -1, t.size(1)) for t in grads] if tiles else []
     for index, (part, steps) in reversed(list(enumerate(tiles))):

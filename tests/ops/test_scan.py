@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gnnzoo.ops import Sequences, causal_conv, selective_scan, ssd_scan
-from gnnzoo.ops.ssd import recur, recur_by_doubling
+from gnnzoo.ops.ssd_block import recur, recur_by_doubling
 from tests.live_bytes import PeakBytes
 from tests.reference.scan import loop_conv, loop_scan, loop_ssd
 
@@ -71,7 +71,7 @@ def results(function, operands, **settings):
 
 def small_pieces(monkeypatch, cells):
     for module, name, value in (
-        ("ssd", "BLOCK_CELLS", {"cpu": cells}),
+        ("ssd_block", "BLOCK_CELLS", {"cpu": cells}),
         ("tiled_scan", "TILE_CELLS", cells),
         ("causal_conv", "BLOCK_CELLS", {"cpu": cells}),
     ):
