@@ -21,7 +21,7 @@ GROWTH = (25_000, 50_000, 100_000)
 PACKED = (200, 150)  # sequences and their mean length
 TIME_GOAL, MEMORY_GOAL = 1 / 8, 1 / 4
 FLAT_GOAL = 1.2
-#: No slower, but for what one half of equal timings exceeds the other by.
+#: No slower, with room for what two timings of the same work differ by.
 EQUAL_GOAL = 1.05
 Step = Callable[[], object]
 
@@ -119,7 +119,7 @@ def _repeated(step: Step, times: int) -> Step:
 
 
 def unequal_counts(num_sequences: int, mean: int) -> Tensor:
-    """``[num_sequences]``: lengths from 1 to many times the mean, whose sum is as if all had it."""
+    """``[num_sequences]``: lengths of which few are many times the mean, which is exact."""
     share = torch.rand(num_sequences, generator=torch.Generator().manual_seed(0)).pow(-0.7)
     ends = (share.cumsum(0) / share.sum() * num_sequences * (mean - 1)).round().long()
     ends[-1] = num_sequences * (mean - 1)
