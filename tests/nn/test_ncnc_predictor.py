@@ -6,7 +6,9 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from gnnzoo.nn import NCNCPredictor, NCNPredictor, completion_table
+from gnnzoo.nn import plain_logits as plain_logits_module
 from gnnzoo.nn.calibration import Calibration
+from gnnzoo.nn.plain_logits import plain_logits
 from gnnzoo.ops import Graph
 from tests.reference import ncn
 from tests.reference.dense import adjacency
@@ -151,6 +153,27 @@ def test_every_link_is_asked_about_once():
         model(X, GRAPH, PAIRS)
         assert rows[1] == PAIRS.size(1)
         assert rows[0] == len(set(asked)) if dedupe else rows[0] > len(set(asked))
+
+
+@pytest.mark.parametrize("block_values", [1, 4 * H, 1 << 22])
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_many_links_get_the_logits_of_ncn(step, block_values, monkeypatch):
+    monkeypatch.setattr(plain_logits_module, "BLOCK_VALUES", block_values)
+    model = make(depth=0).eval()
+    pooled = X + model.node_mlp(X)
+    for links in (torch.triu_indices(N, N), PAIRS[:, :0], torch.tensor([[0], [N - 1]])):
+        found = plain_logits(model, X, pooled, GRAPH, links, step)
+        torch.testing.assert_close(found, model(X, GRAPH, links).detach())
+
+
+def test_the_node_network_runs_on_neighbours_of_the_pairs_only():
+    rows, model = [], make()
+    model.node_mlp.register_forward_hook(lambda _, args, out: rows.append(len(out)))
+    pairs = PAIRS[:, :2]
+    model(X, GRAPH, pairs)
+    model.eval().scorer(X, GRAPH)(pairs)
+    assert rows == [len(set.union(*(SETS[node] for node in pairs.flatten().tolist()))), N]
+    assert rows[0] < N
 
 
 def gradients(model, chance=None):
