@@ -1,5 +1,6 @@
 """Link prediction: pairs of nodes that may be linked, scored by a predictor on any encoder."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from gnnzoo.data import LinkSplit, LinkTask, UniformNegatives
+from gnnzoo.data.weighted_links import ProtocolTask, WeightedSplit
 from gnnzoo.heads.link_metrics import least_negatives, link_metric
 from gnnzoo.heads.message_graph import MessageGraph
 from gnnzoo.models import inputs
@@ -50,7 +52,8 @@ class LinkHead(nn.Module):
         h, the encoder's output: ``[num_nodes, channels]``.
 
     Raises:
-        ValueError: If a setting is out of range, or validation has too few negatives for a metric.
+        ValueError: If a setting is out of range, or validation or test has too few negatives for a
+            metric.
     """
 
     def __init__(
@@ -83,12 +86,27 @@ class LinkHead(nn.Module):
         self._graph = MessageGraph(task.data, task.transforms)
         self._links = task.train_links.to(device)
         self._val = _moved(task.val, device)
+        self._check_negatives("validation", self._val.negatives.size(-1))
+        if isinstance(task, ProtocolTask):
+            self._check_negatives("the test", task.num_test_negatives)
+        if task.data.get("edge_weight") is not None and not self._weighs_edges():
+            warnings.warn(
+                f"{type(predictor).__name__} counts every edge once; edge_weight is not used",
+                stacklevel=2,
+            )
+
+    def _check_negatives(self, part: str, count: int) -> None:
         for name in self.metrics:
-            if least_negatives(name) > self._val.negatives.size(-1):
+            if least_negatives(name) > count:
                 raise ValueError(
-                    f"{name} needs at least {least_negatives(name)} negatives, validation has "
-                    f"{self._val.negatives.size(-1)}; protocol.metric=auc works with any number"
+                    f"{name} needs at least {least_negatives(name)} negatives, {part} has "
+                    f"{count}; protocol.metric=auc works with any number"
                 )
+
+    def _weighs_edges(self) -> bool:
+        """Whether weights of edges count: encoders read them, and so do some heuristics."""
+        reads = getattr(self.predictor, "reads_edge_weight", False)
+        return reads or self.predictor.in_channels is not None
 
     @property
     def width(self) -> int:
@@ -134,7 +152,8 @@ class LinkHead(nn.Module):
     def _score(self, encoder: nn.Module, split: LinkSplit) -> dict[str, float]:
         seen = self._graph
         if split.edge_index is not None:
-            seen = self._graph.with_edges(split.edge_index)
+            weight = getattr(split, "edge_weight", None)
+            seen = self._graph.with_edges(split.edge_index, weight)
         positives, negatives = self._scores_of(encoder, seen, split)
         scores = {"loss": _loss(positives, negatives).item()}
         return scores | {
@@ -144,7 +163,6 @@ class LinkHead(nn.Module):
     def _scores_of(
         self, encoder: nn.Module, seen: MessageGraph, split: LinkSplit
     ) -> tuple[Tensor, Tensor]:
-        pairs = torch.cat([split.positives, split.negatives.flatten(1)], dim=1)
         models = (encoder, self.predictor)
         training = [model.training for model in models]
         try:
@@ -152,8 +170,8 @@ class LinkHead(nn.Module):
                 model.eval()
             with torch.inference_mode():
                 h = encoder(**inputs(encoder, seen.data))
-                score = self.predictor.scorer(h, seen.graph)
-                parts = pairs.split(self.eval_batch_size, dim=1)
+                score = self.predictor.scorer(h, seen.graph, **self._weights_of(seen))
+                parts = _parts(split, self.eval_batch_size)
                 scores = torch.cat([score(part).float() for part in parts])
         finally:
             for model, was in zip(models, training, strict=True):
@@ -161,14 +179,27 @@ class LinkHead(nn.Module):
         positives, negatives = scores.tensor_split([split.positives.size(1)])
         return positives, negatives.view(split.negatives.shape[1:])
 
+    def _weights_of(self, seen: MessageGraph) -> dict[str, Tensor]:
+        weight = seen.data.get("edge_weight")
+        reads = getattr(self.predictor, "reads_edge_weight", False)
+        return {"edge_weight": weight} if reads and weight is not None else {}
 
-def _moved(split: LinkSplit, device: torch.device) -> LinkSplit:
-    edges = split.edge_index
-    return LinkSplit(
-        split.positives.to(device),
-        split.negatives.to(device),
-        None if edges is None else edges.to(device),
-    )
+
+def _parts(split: LinkSplit, size: int) -> Iterator[Tensor]:
+    """Positives and then negatives, some at a time: never all of them in one more tensor."""
+    positives, negatives = split.positives, split.negatives.flatten(1)
+    num_positives = positives.size(1)
+    for start in range(0, num_positives + negatives.size(1), size):
+        first = positives[:, start : start + size]
+        begin = max(start - num_positives, 0)
+        rest = negatives[:, begin : max(start + size - num_positives, 0)]
+        yield torch.cat([first, rest], dim=1)
+
+
+def _moved(split: LinkSplit, device: torch.device) -> WeightedSplit:
+    fields = (split.positives, split.negatives, split.edge_index)
+    fields += (getattr(split, "edge_weight", None),)
+    return WeightedSplit(*(None if field is None else field.to(device) for field in fields))
 
 
 def _loss(positives: Tensor, negatives: Tensor) -> Tensor:

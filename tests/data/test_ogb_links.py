@@ -39,6 +39,7 @@ def parts(name: str) -> dict[str, dict[str, np.ndarray]]:
         }
     if name == "collab":
         split["train"] = {"edge": [*TRAIN, [1, 0]], "weight": [1, 1, 2, 1, 3], "year": [1990] * 5}
+        split["valid"]["weight"] = [4, 5]
     return {
         part: {key: np.array(value, dtype=np.int64) for key, value in content.items()}
         for part, content in split.items()
@@ -152,6 +153,29 @@ def test_collab_keeps_repeated_training_links_and_may_show_validation_links_to_t
     assert arcs(task.test.edge_index) == arcs(to_undirected(with_val))
     with pytest.warns(UserWarning, match="as published"):
         assert NamedLinks()(dataset, seed=0).test.edge_index is None
+
+
+def test_weights_of_collab_are_added_up_over_years(stand_ins):
+    dataset = ogb_link("ogbl-collab", check_sizes=False, weights=True)
+    weight = {}
+    for (a, b), own in zip([*TRAIN, [1, 0]], [1, 1, 2, 1, 3], strict=True):
+        for arc in ((a, b), (b, a)):
+            weight[arc] = weight.get(arc, 0) + own
+    with pytest.warns(UserWarning, match="as published"):
+        task = NamedLinks(val_edges_at_test=True)(dataset, seed=0)
+    assert weights_by_arc(task.data) == weight
+    for (a, b), own in zip([[0, 2], [5, 6]], [4, 5], strict=True):
+        for arc in ((a, b), (b, a)):
+            weight[arc] = weight.get(arc, 0) + own
+    assert weights_by_arc(task.test) == weight
+    assert ogb_link("ogbl-collab", check_sizes=False).data.get("edge_weight") is None
+    with pytest.raises(ValueError, match="ogbl-ppa has no weights of edges"):
+        ogb_link("ogbl-ppa", check_sizes=False, weights=True)
+
+
+def weights_by_arc(graph):
+    arcs = map(tuple, graph.edge_index.t().tolist())
+    return dict(zip(arcs, graph.edge_weight.tolist(), strict=True))
 
 
 def test_citations_keep_their_direction_and_their_own_negatives(stand_ins):
