@@ -28,6 +28,7 @@ from gnnzoo.ops.spmm import compute_dtype
 # Values that links asked about have in one layer, where `split_size` says nothing: on a CPU what
 # its caches hold (1.5 times faster than all at once on Cora), elsewhere what bounds the memory.
 CACHED_VALUES, MAX_VALUES = 1 << 18, 1 << 25
+RISE_AFTER, RISE_EPOCHS = 5, 10
 MAX_ITEMS = 1 << 22  # neighbours of pairs that are completed in one go, about 100 bytes each
 
 
@@ -66,7 +67,9 @@ class NCNCPredictor(NCNPredictor):
         in_channels, dropout, edge_dropout, layer_norm, node_mlp, tail_act, two_layer, beta: As
             those of `NCNPredictor`, whose trained weights can be loaded; only those of a learned
             prior are then missing.
-        alpha: Weight of what is completed, 0 or more; `set_alpha` changes it, for schedules.
+        alpha: Weight of what is completed, 0 or more; `set_alpha` changes it.
+        increase_alpha: Whether it is 0 in the first five epochs of training and grows to `alpha` in
+            ten more.
         scale, offset: Of the logits, to calibrate them.
         pt: Prior of a link, in (0, 1]: factor of the odds.
         learn_pt: Whether the prior is learned instead, one for each target pair.
@@ -83,6 +86,8 @@ class NCNCPredictor(NCNPredictor):
     Shapes and errors are those of `NCNPredictor`.
     """
 
+    new_parts = ("alpha", "epoch", "chance_mlp")
+
     def __init__(
         self,
         in_channels: int,
@@ -94,6 +99,7 @@ class NCNCPredictor(NCNPredictor):
         two_layer: bool = False,
         beta: float = 1.0,
         alpha: float = 1.0,
+        increase_alpha: bool = False,
         scale: float = 5.0,
         offset: float = 3.0,
         pt: float = 0.5,
@@ -130,6 +136,8 @@ class NCNCPredictor(NCNPredictor):
         self.reference_compat = reference_compat
         self.register_buffer("alpha", torch.tensor(1.0))
         self.set_alpha(alpha)
+        self.full_alpha = alpha
+        self.register_buffer("epoch", torch.tensor(0) if increase_alpha else None)
         self.chance_mlp = chance_block(in_channels) if learn_pt else None
 
     def set_alpha(self, alpha: float) -> None:
@@ -137,6 +145,12 @@ class NCNCPredictor(NCNPredictor):
         if not (alpha >= 0 and math.isfinite(alpha)):
             raise ValueError(f"alpha must be at least 0, got {alpha}")
         self.alpha.fill_(alpha)
+
+    def start_epoch(self) -> None:
+        if self.epoch is not None:
+            self.epoch += 1
+            share = (int(self.epoch) - RISE_AFTER) / RISE_EPOCHS
+            self.set_alpha(self.full_alpha * min(max(share, 0.0), 1.0))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         state_dict.setdefault(f"{prefix}alpha", self.alpha)  # weights of NCN have none

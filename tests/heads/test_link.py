@@ -205,6 +205,24 @@ def test_weighted_heuristics_read_the_weights_of_the_graph_they_see():
         LinkHead(task, Katz(), batch_size=1)
 
 
+def test_links_listed_again_go_wholly_or_as_published_with_their_last_copy(task):
+    twice = torch.cat([task.train_links, task.train_links[:, :5].flip(0)], dim=1)
+    again = replace(task, train_links=twice)
+    whole = {tuple(sorted(pair)) for pair in task.train_links.t().tolist()}
+    for mode in (True, "copies"):
+        head, partial = LinkHead(again, Recorder(), 20, target_link_removal=mode), 0
+        for batch in head.batches("train"):
+            here = [tuple(sorted(p)) for p in batch.pairs[:, : batch.num_positives].t().tolist()]
+            copies = {tuple(sorted(pair)): 2 for pair in task.train_links[:, :5].t().tolist()}
+            stay = {p for p in here if mode == "copies" and here.count(p) < copies.get(p, 1)}
+            seen = {tuple(sorted(pair)) for pair in batch.graph.edge_index.t().tolist()}
+            assert seen == whole - (set(here) - stay)
+            partial += len(stay)
+        assert (partial > 0) == (mode == "copies")
+    with pytest.raises(ValueError, match="target_link_removal must be true, false or copies"):
+        LinkHead(task, Recorder(), 10, target_link_removal="some")
+
+
 def test_too_few_negatives_of_the_test_are_refused_before_training(task):
     fewer = LinkSplit(task.test.positives, task.test.negatives[:, :4])
     small = replace(task, test=fewer, num_test_negatives=4).without_test()
