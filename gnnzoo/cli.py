@@ -189,7 +189,14 @@ def table(
             help="first run one seed of each stale cell; if its scores stay, so do the others",
         ),
     ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="first search the recipes that are missing")
+    ] = False,
     fill: Annotated[bool, typer.Option("--fill", help="first run the missing cells")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(help="run no more than these cells: 'GCN*/cora', '*/texas' or 'texas'"),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="runs side by side; default: all cores")
     ] = None,
@@ -209,19 +216,28 @@ def table(
     from gnnzoo import tables  # slow, and not needed to know a name
 
     identify = tables.identifier()
-    failures = []
+    failures, chosen, num_jobs = [], blocks, jobs or tables.default_jobs()
+    if only:
+        chosen = tables.only(blocks, only)
     if keep:
         tables.refuse_installed(blocks)
     make_folder(runs_root(), "GNNZOO_RUNS")
     if recheck:
         tables.refuse_installed(blocks)
         with _resumable():
-            changed = tables.recheck(blocks, identify, jobs or tables.default_jobs())
+            changed = tables.recheck(chosen, identify, num_jobs)
         for line in changed:
             typer.echo(f"stays stale: {line}", err=True)
+    if tune:
+        from gnnzoo.searches import make_searches
+
+        tables.refuse_installed(blocks)
+        with _resumable():
+            failures += make_searches(chosen, num_jobs)
+        identify = tables.identifier()  # which recipes there are has changed
     if fill:
         with _resumable():
-            failures = tables.fill(blocks, identify, jobs or tables.default_jobs())
+            failures += tables.fill(chosen, identify, num_jobs)
     if keep:
         tables.keep(blocks, identify)
     records = tables.known_records(blocks)

@@ -22,6 +22,7 @@ __all__ = [
     "Composed",
     "ConfigError",
     "Features",
+    "MissingRecipe",
     "RunConfig",
     "build",
     "compose",
@@ -200,6 +201,10 @@ def _paths(settings: Any, prefix: str = "") -> Iterable[str]:
             yield from _paths(value, f"{prefix}{key}.")
 
 
+class MissingRecipe(ConfigError):
+    """A recipe was asked for by name and there is none."""
+
+
 def _tuned_recipe(name: str | None, overrides: Iterable[str], folders: list[Path]) -> str | None:
     """The recipe file that was applied; Hydra skips a missing optional one without a word."""
     if name in (None, "none", "null"):
@@ -213,7 +218,7 @@ def _tuned_recipe(name: str | None, overrides: Iterable[str], folders: list[Path
         close = [path for path in known if f"{folder}/" in path] or get_close_matches(name, known)
         close = close or [path for path in known if name in path]
         hint = f"close matches: {', '.join(close[:5])}; " if close else ""
-        raise ConfigError(f"no recipe named {name!r}; {hint}gnnzoo list recipes shows all")
+        raise MissingRecipe(f"no recipe named {name!r}; {hint}gnnzoo list recipes shows all")
     return None
 
 

@@ -14,7 +14,8 @@ _EXTRAS = {
         "segment reductions in one kernel",
         "pip install torch-scatter --no-build-isolation (after torch)",
     ),
-    "triton": ("fused sheaf kernels on CUDA", "comes with torch's CUDA builds"),
+    "triton": ("fused kernels of sheaves and scans on CUDA", "comes with torch's CUDA builds"),
+    "mamba_ssm": ("Mamba's own scan on CUDA, method='mamba_ssm'", "pip install mamba-ssm"),
     "pyg_lib": (
         "PyG's neighbour sampler instead of ours",
         "see https://github.com/pyg-team/pyg-lib",

@@ -99,12 +99,17 @@ class Recording:
         )
         device = choose_device(settings.device)
         parts = build_parts(self.composed, device)
+        direction = getattr(parts.task, "direction", None)
         if not self.in_sweep and settings.progress != "none":
             print(f"recipe: {self.composed.tuned or 'untuned defaults'}", file=sys.stderr)
+            if direction is not None:
+                print(f"direction: {direction.why}", file=sys.stderr)
         size = parts.task.data.num_nodes + parts.task.data.num_edges
         if settings.threads is None and size < SMALL_GRAPH:
             torch.set_num_threads(1)
         self._describe(parts, device)
+        if direction is not None:
+            self.record["protocol"]["direction"] = direction.record()
         memory = PeakMemory(device)
         memory.start()
         path, seconds = self.run_dir / "checkpoint.pt", settings.checkpoint_seconds

@@ -3,11 +3,13 @@
 import os
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gnnzoo.config import compose
+from gnnzoo.config import MissingRecipe, compose
 from gnnzoo.executor import execute
 from gnnzoo.files import write_text
 from gnnzoo.identity import Identity
@@ -32,16 +34,42 @@ from gnnzoo.results import (
 
 Identify = Callable[[list[str]], tuple[str, str]]
 
+UNSEARCHED = ("no recipe yet", "no recipe yet")  # the identity of a cell that waits for a search
+
 
 def identifier() -> Identify:
     """Gives settings hash and sources hash of a cell's overrides; composes each cell once."""
 
     @cache
     def of(overrides: tuple[str, ...]) -> tuple[str, str]:
-        identity = Identity.of(compose(overrides))
+        try:
+            identity = Identity.of(compose(overrides))
+        except MissingRecipe:
+            return UNSEARCHED
         return identity.cell_hash, identity.code_hash
 
     return lambda overrides: of(tuple(overrides))
+
+
+def only(blocks: list[Table], pattern: str) -> list[Table]:
+    """The rows and columns that ``ROW/COLUMN`` names, each with shell wildcards.
+
+    Raises:
+        ValueError: If no cell is named.
+    """
+    row, _, column = pattern.rpartition("/")
+    chosen = []
+    for table in blocks:
+        rows = [own for own in table.rows if fnmatchcase(own.name, row or "*")]
+        columns = [own for own in table.columns if fnmatchcase(own.name, column)]
+        names = [own.name for own in rows]
+        baselines = [name for name in table.baselines if name in names]
+        if rows and columns:
+            chosen.append(replace(table, rows=rows, columns=columns, baselines=baselines))
+    if not chosen:
+        names = {own.name: None for table in blocks for own in [*table.rows, *table.columns]}
+        raise ValueError(f"--only {pattern!r} names no cell; rows and columns: {', '.join(names)}")
+    return chosen
 
 
 def known_records(blocks: list[Table]) -> list[dict[str, Any]]:
@@ -67,10 +95,18 @@ def fill(blocks: list[Table], identify: Identify, num_jobs: int) -> list[str]:
     if num_jobs < 1:
         raise ValueError(f"--jobs must be at least 1, got {num_jobs}")
     records = known_records(blocks)
-    places = (place for table in blocks for place in missing(table, identify, records))
-    waiting = {(*identify(cell.overrides), seed): (cell, seed) for cell, seed in places}.values()
+    places = [place for table in blocks for place in missing(table, identify, records)]
+    cells = {(*identify(cell.overrides), seed): (cell, seed) for cell, seed in places}
+    waiting = [place for identity, place in cells.items() if identity[:2] != UNSEARCHED]
+    unsearched = {
+        f"{c.row} on {c.column}" for c, _ in places if identify(c.overrides) == UNSEARCHED
+    }
+    if unsearched:
+        print(f"no recipe yet, --tune searches: {', '.join(sorted(unsearched))}", file=sys.stderr)
     if not waiting:
-        print("every cell is filled", file=sys.stderr)
+        print(
+            "every other cell is filled" if unsearched else "every cell is filled", file=sys.stderr
+        )
         return []
     end_with_this_process()
     parallel = Parallel(n_jobs=num_jobs, backend="loky", return_as="generator_unordered")

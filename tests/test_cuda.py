@@ -10,6 +10,7 @@ from gnnzoo.data import GraphDataset, RandomLinks
 from gnnzoo.heads import LinkHead
 from gnnzoo.models import inputs
 from gnnzoo.nn import (
+    BidirectionalMamba,
     DAGNNProp,
     DotPredictor,
     FeatureLinear,
@@ -108,6 +109,16 @@ def test_sparse_features(x):
     sparse = SparseFeatures.from_dense(x.relu())
     layer = FeatureLinear(CHANNELS, 4)
     both(lambda module, device: module(sparse.to(device)), layer)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"ssm": "ssd"}, {"ssm": "s6"}, {"ssm": "s6", "share_proj": False}]
+)
+def test_mamba_layers(settings):
+    layer = BidirectionalMamba(CHANNELS, head_dim=4, **settings)
+    ids = torch.tensor([0, 3]).repeat_interleave(torch.tensor([50, NODES - 50]))
+    x = torch.randn(NODES, CHANNELS, generator=torch.Generator().manual_seed(1))
+    both(lambda module, device, values: module(values, ids.to(device)), layer, x)
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -11,6 +11,7 @@ BENCHMARKS = (
     "ncn",
     "overlap",
     "patterns",
+    "scan",
     "sheaf",
     "spmm",
     "sweep",

@@ -1,6 +1,8 @@
 """Whether a model sees the arcs of a graph or their undirected edges."""
 
 from copy import copy
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torch_geometric.data import Data
@@ -12,9 +14,31 @@ from gnnzoo.data.amud import THRESHOLD, AMUDResult, amud
 DIRECTIONS = ("auto", "directed", "undirected")
 
 
+@dataclass(frozen=True)
+class Direction:
+    """Whether the arcs of a graph were kept.
+
+    Attributes:
+        asked: "auto", "directed" or "undirected".
+        kept: Whether the arcs are as they were.
+        why: What was decided and why, a sentence.
+        amud: What AMUD (reconstructed) found; None where it was not asked.
+    """
+
+    asked: str
+    kept: bool
+    why: str
+    amud: AMUDResult | None = None
+
+    def record(self) -> dict[str, Any]:
+        """What a run record says of it."""
+        score = {} if self.amud is None else {"amud_score": self.amud.score}
+        return {"asked": self.asked, "kept": self.kept, "why": self.why, **score}
+
+
 def choose_direction(
     data: Data, direction: str, train_mask: Tensor | None = None, threshold: float = THRESHOLD
-) -> tuple[Data, str, AMUDResult | None]:
+) -> tuple[Data, Direction]:
     """Keep the arcs of a graph or make it undirected, as asked for or as AMUD (reconstructed) says.
 
     Args:
@@ -27,8 +51,7 @@ def choose_direction(
         threshold: Score above which "auto" keeps the arcs.
 
     Returns:
-        The graph to train on, in a sentence what was decided and why, and what AMUD found, None
-        where it was not asked.
+        The graph to train on, and what was decided.
 
     Raises:
         ValueError: If `direction` is unknown, or "auto" lacks the mask or usable labels.
@@ -38,11 +61,12 @@ def choose_direction(
             f"direction must be {', '.join(DIRECTIONS[:-1])} or undirected, got {direction!r}"
         )
     if direction == "directed":
-        return data, "direction: arcs kept, as asked for", None
+        return data, Direction(direction, True, "arcs kept, as asked for")
     if direction == "undirected":
-        return _undirected(data), "direction: made undirected, as asked for", None
+        return _undirected(data), Direction(direction, False, "made undirected, as asked for")
     if is_undirected(data.edge_index, num_nodes=data.num_nodes):
-        return data, "direction: the graph is undirected, so there is nothing to decide", None
+        why = "the graph is undirected, so there is nothing to decide"
+        return data, Direction(direction, True, why)
     if train_mask is None or data.get("y") is None:
         missing = "train_mask" if train_mask is None else "y"
         raise ValueError(
@@ -50,8 +74,9 @@ def choose_direction(
             "give direction=directed or direction=undirected"
         )
     found = amud(data.edge_index, data.y, data.num_nodes, mask=train_mask, threshold=threshold)
-    kept = data if found.directed else _undirected(data)
-    return kept, f"direction: {found} ({found.num_labelled} training labels)", found
+    why = f"{found} ({found.num_labelled} training labels)"
+    seen = data if found.directed else _undirected(data)
+    return seen, Direction(direction, found.directed, why, found)
 
 
 def _undirected(data: Data) -> Data:
@@ -84,8 +109,8 @@ class AMUDTransform(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         mask = data.get("train_mask")
-        made, _, found = choose_direction(data, "auto", mask, self.threshold)
-        made.amud = found
+        made, choice = choose_direction(data, "auto", mask, self.threshold)
+        made.amud = choice.amud
         return made
 
     def __repr__(self) -> str:

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
+from torch_geometric.utils import is_undirected
 
 from gnnzoo.data.dataset import GraphDataset, Masks
+from gnnzoo.data.direction import Direction, choose_direction
 from gnnzoo.data.splits import check_masks, random_per_class, random_shares, split_sha256
 
 HIDDEN = -1  # label of every node that is neither trained nor validated on
@@ -28,6 +30,7 @@ class NodeTask:
         metric: Metric to select on and to report.
         transforms: What the model had computed on ``data``. A head that takes edges away computes
             anew what ``reads_edges``.
+        direction: Whether arcs were kept; None where the protocol leaves the edges alone.
     """
 
     data: Data
@@ -37,6 +40,7 @@ class NodeTask:
     split_sha256: str
     metric: str
     transforms: tuple[BaseTransform, ...] = ()
+    direction: Direction | None = None
 
     @property
     def test(self) -> Tensor:
@@ -56,6 +60,9 @@ class NamedSplit:
         masks: Name of the published splits, a key of ``dataset.masks``.
         split: "fixed" (the first), "by_seed" (seed modulo the number of splits) or a number.
         metric: Metric to select on.
+        direction: Of a directed graph: "directed" keeps the arcs, "undirected" gives each its
+            reverse, "auto" asks AMUD (reconstructed) with the training labels of the split; None
+            leaves the edges as the data set has them.
 
     Raises:
         ValueError: If the data set has no such splits, or fewer than asked for.
@@ -64,6 +71,7 @@ class NamedSplit:
     masks: str
     split: str | int = "fixed"
     metric: str = "accuracy"
+    direction: str | None = None
 
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
@@ -86,7 +94,7 @@ class NamedSplit:
                 f"{self.masks!r} splits, numbered from 0"
             )
         train, val, test = (column[:, number].contiguous() for column in columns)
-        return _node_task(dataset, (train, val, test), number, self.metric)
+        return _node_task(dataset, (train, val, test), number, self)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ class RandomPerClass:
         split: "fixed" (generator seed 0), "by_seed" (the run's seed) or a generator seed.
         metric: Metric to select on.
         num_val_per_class: Validation nodes per class, instead of ``num_val``.
+        direction: As in :class:`NamedSplit`.
 
     Raises:
         ValueError: If a class or the graph has too few nodes.
@@ -113,6 +122,7 @@ class RandomPerClass:
     split: str | int = "by_seed"
     metric: str = "accuracy"
     num_val_per_class: int | None = None
+    direction: str | None = None
 
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
@@ -127,7 +137,7 @@ class RandomPerClass:
             seed=number,
             num_val_per_class=self.num_val_per_class,
         )
-        return _node_task(dataset, masks, number, self.metric)
+        return _node_task(dataset, masks, number, self)
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,7 @@ class RandomShares:
         val: Share of each class to validate on; what is left is tested on.
         split: "fixed" (generator seed 0), "by_seed" (the run's seed) or a generator seed.
         metric: Metric to select on.
+        direction: As in :class:`NamedSplit`.
 
     Raises:
         ValueError: If the shares leave a part without nodes.
@@ -148,6 +159,7 @@ class RandomShares:
     val: float = 0.2
     split: str | int = "by_seed"
     metric: str = "accuracy"
+    direction: str | None = None
 
     def __call__(self, dataset: GraphDataset, seed: int) -> NodeTask:
         """Split ``dataset``; the run's ``seed`` counts with ``split="by_seed"`` only."""
@@ -156,7 +168,7 @@ class RandomShares:
         masks = random_shares(
             dataset.data.y, dataset.num_classes, self.train, self.val, seed=number
         )
-        return _node_task(dataset, masks, number, self.metric)
+        return _node_task(dataset, masks, number, self)
 
 
 def _split_number(split: str | int, seed: int) -> int:
@@ -178,7 +190,12 @@ def _refuse_missing_fields(dataset: GraphDataset) -> None:
             )
 
 
-def _node_task(dataset: GraphDataset, masks: Masks, number: int, metric: str) -> NodeTask:
+def _node_task(
+    dataset: GraphDataset,
+    masks: Masks,
+    number: int,
+    protocol: NamedSplit | RandomPerClass | RandomShares,
+) -> NodeTask:
     labels = dataset.data.y
     check_masks(masks, labels)
     train, val, test = masks
@@ -194,11 +211,27 @@ def _node_task(dataset: GraphDataset, masks: Masks, number: int, metric: str) ->
     for key in ("edge_weight", "edge_attr"):
         if key in dataset.data:
             data[key] = dataset.data[key]
+    choice = None
+    if protocol.direction is not None:
+        _refuse_lost_arcs(dataset, protocol.direction)
+        data, choice = choose_direction(data, protocol.direction, train)
     return NodeTask(
         data=data,
         test_labels=labels[test],
         num_classes=dataset.num_classes,
         split_number=number,
         split_sha256=split_sha256(masks),
-        metric=metric,
+        metric=protocol.metric,
+        direction=choice,
     )
+
+
+def _refuse_lost_arcs(dataset: GraphDataset, direction: str) -> None:
+    """Arcs that the data set itself made undirected cannot be kept."""
+    edges, num_nodes = dataset.data.edge_index, dataset.data.num_nodes
+    if direction == "directed" and is_undirected(edges, num_nodes=num_nodes):
+        raise ValueError(
+            f"protocol.direction=directed, but the edges of {dataset.name} are undirected as "
+            f"loaded; dataset={dataset.name}_directed keeps the arcs of a published graph, "
+            "dataset.directed=true those of a file"
+        )

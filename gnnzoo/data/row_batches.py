@@ -23,20 +23,20 @@ class RowBatches:
 
     Args:
         batch_size: Most training nodes per batch.
-        memory_mib: Working memory in MiB of validation and test, as in `NeighborBatches`.
+        eval_batch_size: Most rows gathered at a time in validation and test.
 
     Raises:
         ValueError: If a setting is out of range.
     """
 
     batch_size: int = 512
-    memory_mib: float = 1024
+    eval_batch_size: int = 8192
 
     def __post_init__(self) -> None:
-        if not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number from 1, got {self.batch_size!r}")
-        if not self.memory_mib > 0:
-            raise ValueError(f"memory_mib must be positive, got {self.memory_mib!r}")
+        for name in ("batch_size", "eval_batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
 
     @property
     def num_neighbors(self) -> tuple[int, ...]:
@@ -47,7 +47,15 @@ class RowBatches:
         """Rows that together are those of all of `nodes`, each with the nodes they are of."""
         order = nodes[torch.randperm(nodes.numel(), device=nodes.device)]
         for seeds in order.tensor_split(max(-(-nodes.numel() // self.batch_size), 1)):
-            part = Data(num_nodes=seeds.numel())
-            for key, value in sampler.of_nodes.items():
-                part[key] = take_rows(value, seeds)
-            yield part, seeds
+            yield _gathered(sampler, seeds), seeds
+
+    def rows(self, sampler: SubgraphSampler, nodes: Tensor) -> Iterator[Data]:
+        """Rows of `nodes` in their order, some at a time, to be scored."""
+        return (_gathered(sampler, part) for part in nodes.split(self.eval_batch_size))
+
+
+def _gathered(sampler: SubgraphSampler, nodes: Tensor) -> Data:
+    part = Data(num_nodes=nodes.numel())
+    for key, value in sampler.of_nodes.items():
+        part[key] = take_rows(value, nodes)
+    return part

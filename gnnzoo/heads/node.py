@@ -26,7 +26,7 @@ class NodeBatch:
 class NodeHead(nn.Module):
     """Node classification with cross-entropy, on the whole graph or in mini-batches.
 
-    Validation and test always see the whole graph.
+    Validation and test see the whole graph; of models that read no edges, the rows that are scored.
 
     Args:
         task: Graph, masks and labels, test labels hidden.
@@ -97,10 +97,12 @@ class NodeHead(nn.Module):
     def evaluate(
         self, encoder: nn.Module, splits: Iterable[str] = ("val",)
     ) -> dict[str, dict[str, float]]:
-        """Loss and metrics per split; all splits share one pass over the whole graph."""
-        batches = [(split, self._batches[split]) for split in splits]
-        h = self._encoded(encoder)
-        return {split: self._score(h[batch.nodes], batch.labels) for split, batch in batches}
+        """Loss and metrics per split; all splits share one pass."""
+        batches = {split: self._batches[split] for split in splits}
+        h = self._encoded(encoder, torch.cat([batch.nodes for batch in batches.values()]))
+        parts = h.split([batch.nodes.numel() for batch in batches.values()])
+        scored = zip(batches.items(), parts, strict=True)
+        return {split: self._score(part, batch.labels) for (split, batch), part in scored}
 
     def test(self, encoder: nn.Module, labels: Tensor) -> dict[str, float]:
         """Metrics on the test nodes, whose labels only the caller holds.
@@ -109,17 +111,21 @@ class NodeHead(nn.Module):
             encoder: The finished encoder.
             labels: Labels of the test nodes in ascending node order, ``[num_test]``, int64.
         """
-        h = self._encoded(encoder)[self._test_nodes]
+        h = self._encoded(encoder, self._test_nodes)
         return self._score(h, labels.to(h.device))
 
-    def _encoded(self, encoder: nn.Module) -> Tensor:
+    def _encoded(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
+        """What the encoder returns for some nodes in evaluation."""
         training = encoder.training
         encoder.eval()
         with torch.inference_mode():
             if self.batching is None:
-                h = encoder(**inputs(encoder, self._data))
+                h = encoder(**inputs(encoder, self._data))[nodes]
+            elif hasattr(self.batching, "rows"):
+                rows = self.batching.rows(self._sampler, nodes)
+                h = torch.cat([encoder(**inputs(encoder, part)) for part in rows])
             else:
-                h = encode_layerwise(encoder, self._data, self.batching.memory_mib)
+                h = encode_layerwise(encoder, self._data, self.batching.memory_mib)[nodes]
         encoder.train(training)
         return h
 

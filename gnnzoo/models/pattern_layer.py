@@ -1,5 +1,7 @@
 """The first layer of ADPA: every hop of every stream mapped, and hops fused by attention."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,11 @@ from gnnzoo.nn.hop_attention import weighted_sum
 from gnnzoo.ops import Graph, PatternSettings, SparseFeatures, propagate_along
 
 CHUNK_VALUES = 1 << 24  # of mapped hops held at a time without gradients
+
+
+class _Maps(NamedTuple):
+    own: Tensor  # [channels, in_channels], of the features' own stream
+    others: Tensor  # [num_patterns, width, in_channels]: channels, then attention's vectors
 
 
 class PatternLayer(nn.Module):
@@ -66,42 +73,45 @@ class PatternLayer(nn.Module):
         maps = self._maps()
         if context.patterns is not None:
             h = self._in_chunks(x, maps)
-        elif isinstance(x, SparseFeatures) or x.size(1) > maps.size(1):
+        elif isinstance(x, SparseFeatures) or x.size(1) > maps.others.size(1):
             h = self._fused(*self._mapped_first(x, context.graph, maps))
         else:
             h = self._fused(*self._mapped(self._propagated(x, context.graph), maps))
         return self.dropout(h.relu())
 
-    def _maps(self) -> Tensor:
-        """``[num_patterns, width, in_channels]``: channels and vectors that hops are mapped to."""
-        weight = self.linear.weight[1:]
+    def _maps(self) -> _Maps:
+        """What hops are mapped by; split, not indexed, which would fill a gradient per piece."""
+        own, others = self.linear.weight.split([1, len(self.settings.words)])
         vectors = None if self.attention is None else self.attention.vectors()
-        return weight if vectors is None else torch.cat([weight, vectors], dim=1)
+        return _Maps(own[0], others if vectors is None else torch.cat([others, vectors], dim=1))
 
-    def _own(self, x: Tensor | SparseFeatures, maps: Tensor) -> tuple[Tensor, Tensor]:
+    def _own(self, x: Tensor | SparseFeatures, maps: _Maps) -> tuple[Tensor, Tensor]:
         """The features' own stream, and hop 0 of the others ``[num_rows, num_patterns, width]``."""
-        weight = torch.cat([self.linear.weight[0], maps.flatten(0, 1)])
-        own, zero = apply_weight(weight, x).tensor_split([self.channels], dim=1)
-        return own, zero.unflatten(1, maps.shape[:2])
+        weight = torch.cat([maps.own, maps.others.flatten(0, 1)])
+        mapped = apply_weight(weight, x)
+        own, zero = mapped.split([self.channels, mapped.size(1) - self.channels], dim=1)
+        return own, zero.unflatten(1, maps.others.shape[:2])
 
-    def _mapped(self, patterns: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    def _mapped(self, patterns: Tensor, maps: _Maps) -> tuple[Tensor, Tensor]:
         """Own stream ``[num_rows, channels]``, hops ``[num_rows, num_patterns, hops, width]``."""
-        own, zero = self._own(patterns[:, 0].to(maps.dtype), maps)
+        own, zero = self._own(patterns[:, 0].to(maps.own.dtype), maps)
         hops, count = [zero], self.settings.num_hops
         for hop in range(count):
-            rows = [patterns[:, 1 + i * count + hop].to(maps.dtype) for i in range(len(maps))]
-            mapped = [F.linear(row, weight) for row, weight in zip(rows, maps, strict=True)]
+            mapped = [
+                F.linear(patterns[:, 1 + i * count + hop].to(weight.dtype), weight)
+                for i, weight in enumerate(maps.others.unbind())
+            ]
             hops.append(torch.stack(mapped, dim=1))
         return own, torch.stack(hops, dim=2)
 
     def _mapped_first(
-        self, x: Tensor | SparseFeatures, graph: Graph, maps: Tensor
+        self, x: Tensor | SparseFeatures, graph: Graph, maps: _Maps
     ) -> tuple[Tensor, Tensor]:
         """As `_mapped`, with the maps before the propagation."""
         own, zero = self._own(x, maps)
         streams = []
-        for i, pattern in enumerate(self.settings.patterns):
-            hops = [zero[:, i]]
+        for start, pattern in zip(zero.unbind(1), self.settings.patterns, strict=True):
+            hops = [start]
             for hop in range(1, self.settings.num_hops + 1):
                 hops.append(propagate_along(hops[-1], graph, pattern, self.settings, hop))
             streams.append(torch.stack(hops, dim=1))
@@ -119,7 +129,7 @@ class PatternLayer(nn.Module):
 
     def _fused(self, own: Tensor, hops: Tensor) -> Tensor:
         """Hops to streams, biases added."""
-        mapped, dots = hops[..., : self.channels], hops[..., self.channels :]
+        mapped, dots = hops.split([self.channels, hops.size(-1) - self.channels], dim=-1)
         if self.attention is None:
             own = own[:, None, None].expand(-1, 1, mapped.size(2), -1)
             return torch.cat([own, mapped], dim=1) + self.linear.bias.unsqueeze(1)
@@ -127,9 +137,9 @@ class PatternLayer(nn.Module):
         streams = weighted_sum(mapped, weights)
         return torch.cat([own.unsqueeze(1), streams], dim=1) + self.linear.bias
 
-    def _in_chunks(self, patterns: Tensor, maps: Tensor) -> Tensor:
+    def _in_chunks(self, patterns: Tensor, maps: _Maps) -> Tensor:
         """All rows at once in training; otherwise some at a time, so that little is held."""
-        most = max(CHUNK_VALUES // max(self.settings.num_rows * maps.size(1), 1), 1)
+        most = max(CHUNK_VALUES // max(self.settings.num_rows * maps.others.size(1), 1), 1)
         if torch.is_grad_enabled() or patterns.size(0) <= most:
             return self._fused(*self._mapped(patterns, maps))
         parts = [self._fused(*self._mapped(part, maps)) for part in patterns.split(most)]

@@ -4,6 +4,7 @@ from gnnzoo.ops import backends
 from gnnzoo.ops.attention import attend
 from gnnzoo.ops.bags import Bags, pool_bags, sample_bags
 from gnnzoo.ops.block import Block
+from gnnzoo.ops.causal_conv import causal_conv
 from gnnzoo.ops.components import connected_components
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
@@ -18,11 +19,14 @@ from gnnzoo.ops.patterns import fill_patterns, propagate_along
 from gnnzoo.ops.reverse import BothWays, reverse_graph, symmetrised
 from gnnzoo.ops.sample import sample_rows
 from gnnzoo.ops.segment import segment_max, segment_mean, segment_softmax, segment_sum
+from gnnzoo.ops.selective_scan import selective_scan
+from gnnzoo.ops.sequences import Sequences
 from gnnzoo.ops.sheaf import SheafLaplacian, sheaf_laplacian
 from gnnzoo.ops.sheaf_flat import FlatLaplacian
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
+from gnnzoo.ops.ssd import ssd_scan
 from gnnzoo.ops.subgraph import drop_links, keep_entries
 from gnnzoo.ops.two_steps import two_step_counts
 
@@ -35,6 +39,7 @@ __all__ = [
     "Graph",
     "Overlap",
     "PatternSettings",
+    "Sequences",
     "SheafGraph",
     "SheafLaplacian",
     "SparseFeatures",
@@ -43,6 +48,7 @@ __all__ = [
     "as_sheaf_graph",
     "attend",
     "backends",
+    "causal_conv",
     "connected_components",
     "directed_patterns",
     "drop_links",
@@ -64,8 +70,10 @@ __all__ = [
     "segment_mean",
     "segment_softmax",
     "segment_sum",
+    "selective_scan",
     "sheaf_laplacian",
     "spmm",
+    "ssd_scan",
     "symmetrised",
     "take_rows",
     "two_step_counts",

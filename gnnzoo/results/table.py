@@ -39,12 +39,27 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One method; ``reported`` and ``notes`` are by column name."""
+    """One method; ``reported`` and ``notes`` are by column name.
+
+    ``space`` names the space in which its recipes are searched, the one of ``tuned=`` among its
+    overrides for each column; None where settings are not searched.
+    """
 
     name: str
     overrides: list[str]
     reported: dict[str, Reported]
     notes: dict[str, str]
+    space: str | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each search of a table may spend: trials on seeds, the best once more on others."""
+
+    num_trials: int
+    seeds: tuple[int, ...]
+    num_finalists: int
+    final_seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,7 @@ class Table:
         columns: Data sets.
         rows: Methods.
         baselines: Rows that all others are compared with.
+        budget: Of every search for a row with a space; None if there is none.
     """
 
     name: str
@@ -86,6 +102,7 @@ class Table:
     columns: list[Column]
     rows: list[Row]
     baselines: list[str]
+    budget: Budget | None = None
 
     def cells(self) -> list[Cell]:
         """All cells, row by row; the overrides of the column come first."""

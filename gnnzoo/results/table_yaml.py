@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gnnzoo.paths import experiments_root
-from gnnzoo.results.table import Column, Reported, Row, Table
+from gnnzoo.results.table import Budget, Column, Reported, Row, Table
 
 
 class UnknownTableError(KeyError):
@@ -72,7 +72,7 @@ def _refuse_doubled_keys(node: Any) -> None:
 
 def _table(path: Path, raw: Any) -> Table:
     needed = ("title", "protocol", "metric", "seeds", "columns", "rows")
-    _check_keys("the table", raw, needed, ("unit", "mode", "baselines"))
+    _check_keys("the table", raw, needed, ("unit", "mode", "baselines", "search"))
     unit = _one_of("unit", raw.get("unit", "percent"), ("percent", "plain"))
     metric, seeds = str(raw["metric"]), _seeds(raw["seeds"])
     columns = [
@@ -92,6 +92,9 @@ def _table(path: Path, raw: Any) -> Table:
         raise ValueError(f"baselines must be a list of rows, got {baselines!r}")
     if unknown := [name for name in baselines if name not in names]:
         raise ValueError(f"baselines names {unknown[0]!r}, which is no row; rows: {_listed(names)}")
+    budget = _budget(raw["search"]) if "search" in raw else None
+    if lacking := [row.name for row in rows if row.space and not budget]:
+        raise ValueError(f"row {lacking[0]!r} has a space, but the table has no search")
     return Table(
         name=path.parent.name,
         path=path,
@@ -104,7 +107,17 @@ def _table(path: Path, raw: Any) -> Table:
         columns=columns,
         rows=rows,
         baselines=list(baselines),
+        budget=budget,
     )
+
+
+def _budget(raw: Any) -> Budget:
+    _check_keys("search", raw, ("trials", "seeds"), ("final", "final_seeds"))
+    final, final_seeds = raw.get("final", 0), raw.get("final_seeds", raw["seeds"])
+    for key, value, least in (("trials", raw["trials"], 1), ("final", final, 0)):
+        if type(value) is not int or value < least:
+            raise ValueError(f"{key} of search must be a count from {least}, got {value!r}")
+    return Budget(raw["trials"], _seeds(raw["seeds"]), final, _seeds(final_seeds))
 
 
 def _column(name: str, raw: Any, metric: str, seeds: tuple[int, ...]) -> Column:
@@ -122,7 +135,7 @@ def _column(name: str, raw: Any, metric: str, seeds: tuple[int, ...]) -> Column:
 def _row(raw: Any, columns: Collection[str], unit: str) -> Row:
     name = raw.get("name", "?") if isinstance(raw, dict) else "?"
     where = f"row {name!r}"
-    _check_keys(where, raw, ("name", "overrides"), ("reported", "notes"))
+    _check_keys(where, raw, ("name", "overrides"), ("reported", "notes", "space"))
     for key in ("reported", "notes"):
         for column in _mapping(f"{key} of {where}", raw.get(key, {})):
             if column not in columns:
@@ -134,7 +147,10 @@ def _row(raw: Any, columns: Collection[str], unit: str) -> Row:
         for column, value in raw.get("reported", {}).items()
     }
     notes = {column: " ".join(str(text).split()) for column, text in raw.get("notes", {}).items()}
-    return Row(str(name), _overrides(where, raw), reported, notes)
+    overrides, space = _overrides(where, raw), raw.get("space")
+    if space is not None and not any(entry.startswith("tuned=") for entry in overrides):
+        raise ValueError(f"{where} has a space, but no tuned=... to say where recipes belong")
+    return Row(str(name), overrides, reported, notes, space)
 
 
 def _reported(where: str, raw: Any, unit: str) -> Reported:

@@ -18,43 +18,47 @@ def data():
 
 
 def test_arcs_are_kept_or_reversed_as_asked_for(data):
-    kept, said, found = choose_direction(data, "directed")
+    kept, choice = choose_direction(data, "directed")
     assert kept is data
-    assert said == "direction: arcs kept, as asked for"
-    assert found is None
-    made, said, found = choose_direction(data, "undirected")
+    assert choice.record() == {
+        "asked": "directed",
+        "kept": True,
+        "why": "arcs kept, as asked for",
+    }
+    made, choice = choose_direction(data, "undirected")
     assert made.is_undirected()
     assert made.edge_weight.sum() == 2 * data.edge_weight.sum()
-    assert "as asked for" in said
-    assert found is None
+    assert not choice.kept
+    assert choice.amud is None
     assert not data.is_undirected(), "the given graph is left as it is"
     data.edge_weight = None
     assert choose_direction(data, "undirected")[0].num_edges == made.num_edges
 
 
 def test_training_labels_decide_and_the_reason_is_said(data):
-    kept, said, found = choose_direction(data, "auto", data.train_mask)
+    kept, choice = choose_direction(data, "auto", data.train_mask)
     assert kept is data
-    assert found.directed
-    assert said.startswith("direction: AMUD (reconstructed): keep the arcs; ")
-    assert said.endswith("(33 training labels)")
+    assert choice.kept
+    assert choice.why.startswith("AMUD (reconstructed): keep the arcs; ")
+    assert choice.why.endswith("(33 training labels)")
+    assert choice.record()["amud_score"] == choice.amud.score
     hidden = data.clone()
     hidden.y[~data.train_mask] = 0
-    assert choose_direction(hidden, "auto", data.train_mask)[2] == found
+    assert choose_direction(hidden, "auto", data.train_mask)[1] == choice
 
-    made, said, found = choose_direction(data, "auto", data.train_mask, threshold=0.99)
+    made, choice = choose_direction(data, "auto", data.train_mask, threshold=0.99)
     assert made.is_undirected()
-    assert not found.directed
-    assert "make the graph undirected" in said
+    assert not choice.kept
+    assert "make the graph undirected" in choice.why
 
 
 def test_an_undirected_graph_needs_no_labels(data):
     made = choose_direction(data, "undirected")[0]
     made.y = None
-    same, said, found = choose_direction(made, "auto")
+    same, choice = choose_direction(made, "auto")
     assert same is made
-    assert "undirected" in said
-    assert found is None
+    assert "nothing to decide" in choice.why
+    assert choice.amud is None
 
 
 def test_the_transform_decides_alike_and_keeps_what_it_found(data):

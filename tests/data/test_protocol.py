@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from gnnzoo.data import GraphDataset, NamedSplit, RandomPerClass, RandomShares, digits
+from gnnzoo.data import (
+    GraphDataset,
+    NamedSplit,
+    RandomPerClass,
+    RandomShares,
+    choose_direction,
+    digits,
+)
 from gnnzoo.data.splits import check_masks, random_per_class, split_sha256
 
 SMALL = {"num_train_per_class": 2, "num_val": 3, "num_test": 3}
@@ -64,6 +71,33 @@ def test_weights_and_features_of_edges_go_along():
     task = NamedSplit("public")(dataset, seed=0)
     assert torch.equal(task.data.edge_weight, dataset.data.edge_weight)
     assert torch.equal(task.data.edge_attr, dataset.data.edge_attr)
+
+
+@pytest.mark.parametrize("make", [lambda **kw: NamedSplit("public", **kw), RandomShares])
+def test_direction_is_decided_by_the_training_labels_of_the_split(make):
+    dataset = toy()
+    edges = dataset.data.edge_index
+    assert make()(dataset, 0).direction is None
+    kept = make(direction="directed")(dataset, 0)
+    assert torch.equal(kept.data.edge_index, edges)
+    made = make(direction="undirected")(dataset, 0)
+    assert made.data.is_undirected()
+    assert not made.direction.kept
+    task = make(direction="auto")(dataset, 1)
+    assert task.direction.amud.num_labelled == int(task.data.train_mask.sum())
+    hidden = task.data.clone()
+    hidden.y[~task.data.train_mask] = 0
+    again = choose_direction(hidden, "auto", hidden.train_mask)[1]
+    assert again.amud.score == task.direction.amud.score
+
+
+def test_arcs_that_were_made_undirected_cannot_be_kept():
+    dataset = toy()
+    dataset.data.edge_index = torch.cat([dataset.data.edge_index] * 2, dim=1)
+    dataset.data.edge_index[:, 30:] = dataset.data.edge_index[:, :30].flip(0)
+    with pytest.raises(ValueError, match="dataset=toy_directed keeps the arcs"):
+        NamedSplit("public", direction="directed")(dataset, 0)
+    assert NamedSplit("public", direction="auto")(dataset, 0).direction.kept
 
 
 def test_by_seed_counts_modulo_the_number_of_fixed_splits():

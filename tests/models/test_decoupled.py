@@ -144,6 +144,21 @@ def test_training_on_rows_sees_every_node_once_and_evaluates_as_the_whole_graph(
     assert sorted(seen) == problem.data.train_mask.nonzero().squeeze(1).tolist()
 
 
+def test_only_rows_that_are_scored_are_encoded_some_at_a_time():
+    problem = task(toy(), [])
+    model, sizes = MLP(6, 8, 3), []
+    model.register_forward_pre_hook(lambda *call: sizes.append(len(call[2]["x"])), with_kwargs=True)
+    head = NodeHead(problem, batching=RowBatches(eval_batch_size=5))
+    num_val = int(problem.data.val_mask.sum())
+    found = head.evaluate(model)["val"]
+    assert sum(sizes) == num_val
+    assert max(sizes) == 5
+    assert found == pytest.approx(NodeHead(problem).evaluate(model)["val"], rel=1e-5)
+    sizes.clear()
+    head.test(model, problem.test_labels)
+    assert sum(sizes) == len(problem.test_labels)
+
+
 @pytest.mark.parametrize("name", ["adpa", "dgmlp"])
 def test_training_on_rows_learns(name):
     make, transforms = ROWS[name]
@@ -186,5 +201,5 @@ def test_models_that_need_edges_say_so():
 def test_bad_batches_are_named():
     with pytest.raises(ValueError, match="batch_size must be a whole number from 1, got 0"):
         RowBatches(0)
-    with pytest.raises(ValueError, match="memory_mib must be positive, got 0"):
-        RowBatches(memory_mib=0)
+    with pytest.raises(ValueError, match="eval_batch_size must be a whole number from 1, got 0"):
+        RowBatches(eval_batch_size=0)

@@ -86,6 +86,18 @@ VALUE = ("rows", 0, "reported", "cora")
         (("baselines",), "GCN", "baselines must be a list of rows, got 'GCN'"),
         (("columns",), {}, "columns must name at least one data set"),
         ((*VALUE, "mean"), True, "mean in the reported .* must be a number, got True"),
+        (
+            ("search",),
+            {"trials": 0, "seeds": [1]},
+            "trials of search must be a count from 1, got 0",
+        ),
+        (("search",), {"trials": 5}, "search lacks seeds"),
+        (("rows", 0, "space"), "mlp", "row 'GCN' has a space, but no tuned=..."),
+        (
+            ("rows", 0),
+            {"name": "A", "space": "mlp", "overrides": ["tuned=a"]},
+            "row 'A' has a space, but the table has no search",
+        ),
         (("unit",), "share", "unit must be percent or plain, got 'share'"),
     ],
 )
