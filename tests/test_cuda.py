@@ -1,9 +1,24 @@
 """Operations, layers and encoders give on CUDA what they give on the CPU, gradients included."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch_geometric.data import Data
 
-from gnnzoo.nn import BidirectionalMamba, DAGNNProp, FeatureLinear, GCNConv
+from gnnzoo.data import GraphDataset, RandomLinks
+from gnnzoo.heads import LinkHead
+from gnnzoo.models import inputs
+from gnnzoo.nn import (
+    BidirectionalMamba,
+    DAGNNProp,
+    DotPredictor,
+    FeatureLinear,
+    GCNConv,
+    NCNCPredictor,
+    NCNPredictor,
+)
+from gnnzoo.nn.ncn_predictor import VARIANTS
 from gnnzoo.ops import (
     Bags,
     Graph,
@@ -18,6 +33,7 @@ from gnnzoo.ops import (
     spmm,
 )
 from gnnzoo.registry import create_model, list_models
+from tests.reference.graphs import random_edges
 
 pytestmark = [
     pytest.mark.cuda,
@@ -141,3 +157,55 @@ def test_sums_over_bags(x):
     )
     assert sampled.counts().tolist() == [2, 0, 2]
     assert weight.tolist() == [1.0, 1.0, 2.5, 2.5]
+
+
+PREDICTORS = {
+    "dot": lambda: DotPredictor(CHANNELS),
+    **{f"{variant}": lambda v=variant: NCNPredictor(CHANNELS, v) for variant in VARIANTS},
+    "ncnc": lambda: NCNCPredictor(CHANNELS, node_mlp=True, table=False),
+    "ncnc, by a table": lambda: NCNCPredictor(CHANNELS, node_mlp=True, table=True),
+    "ncnc2": lambda: NCNCPredictor(CHANNELS, depth=2, table=False),
+}
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_predictors_of_links(graph, x, name):
+    pairs = torch.randint(NODES, (2, 300), generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(0)
+    predictor = PREDICTORS[name]()
+
+    def scores(module, device, values):
+        return module(values, graph.to(device), pairs.to(device))
+
+    def scored(module, device, values):
+        return module.scorer(values, graph.to(device))(pairs.to(device))
+
+    both(scores, predictor, x)
+    both(scored, predictor, x)
+
+
+@pytest.mark.parametrize("copies", [True, "copies"])
+def test_link_head(x, copies):
+    edges = random_edges(NODES, 900, undirected=True)
+    data = Data(x=x, edge_index=edges, edge_weight=edges.sum(0).float(), num_nodes=NODES)
+    dataset = GraphDataset("toy", data, "0" * 64)
+    task = RandomLinks(metric="auc", val_edges_at_test=True)(dataset, seed=0)
+    torch.manual_seed(0)
+    encoder, predictor = create_model("gcn", CHANNELS, 8).eval(), NCNPredictor(8)
+    found = []
+    for device in ("cpu", "cuda"):
+        moved = replace(task, data=task.data.clone().to(device))
+        head = LinkHead(moved, predictor, 50, copies, metrics=["mrr", "ap"]).to(device)
+        encoder.to(device)
+        found.append((head.evaluate(encoder)["val"], head.test(encoder, task.test)))
+        for batch in head.batches("train"):
+            h = encoder(**inputs(encoder, batch.data))
+            head.loss(h, batch).backward()
+            assert not has_any(batch.graph, batch.pairs[:, : batch.num_positives])
+    for on_cpu, on_cuda in zip(*found, strict=True):
+        assert on_cuda == pytest.approx(on_cpu, rel=1e-2)
+
+
+def has_any(graph, pairs):
+    there = {tuple(edge) for edge in graph.edge_index.t().tolist()}
+    return any(tuple(pair) in there for pair in pairs.t().tolist())

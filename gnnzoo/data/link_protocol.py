@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import RandomLinkSplit
 from torch_geometric.utils import to_undirected
@@ -17,6 +18,7 @@ from gnnzoo.data.link_checks import check_links
 from gnnzoo.data.link_splits import check_shares, draw_parts, generator_seed, undirected_links
 from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask, links_sha256
 from gnnzoo.data.negatives import distinct_non_links
+from gnnzoo.data.weighted_links import ProtocolTask, WeightedSplit, joined_edges, weights_of
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,13 @@ def link_task(
     val_edges_at_test: bool = False,
     published: bool = False,
 ) -> LinkTask:
-    """Join a split with the data set it is of, and check it against leakage."""
+    """Join a split with the data set it is of, and check it against leakage.
+
+    Weights of edges stay with the links of each message graph.
+    """
     num_nodes = dataset.data.num_nodes
-    for key in ("edge_weight", "edge_attr"):
-        if dataset.data.get(key) is not None:
-            warnings.warn(f"{key} is not used when links are predicted", stacklevel=3)
+    if dataset.data.get("edge_attr") is not None:
+        warnings.warn("edge_attr is not used when links are predicted", stacklevel=3)
     data = Data(num_nodes=num_nodes)
     if dataset.data.x is not None:
         data.x = dataset.data.x
@@ -154,12 +158,14 @@ def link_task(
     if edge_index is None:
         edge_index = to_undirected(parts.train, num_nodes=num_nodes)
     data.edge_index = edge_index
+    weight = weights_of(dataset.data, edge_index)
+    if weight is not None:
+        data.edge_weight = weight
     test = parts.test
     if val_edges_at_test:
-        messages = torch.cat([edge_index, parts.val.positives], dim=1)
-        messages = to_undirected(messages, num_nodes=num_nodes)
-        test = LinkSplit(test.positives, test.negatives, messages)
-    task = LinkTask(
+        seen = _with_links(dataset.data, edge_index, weight, parts)
+        test = WeightedSplit(test.positives, test.negatives, *seen)
+    task = ProtocolTask(
         data=data,
         train_links=parts.train,
         val=parts.val,
@@ -167,9 +173,22 @@ def link_task(
         split_number=number,
         split_sha256=links_sha256(num_nodes, parts.train, parts.val, test),
         metric=metric,
+        num_test_negatives=test.negatives.size(-1),
     )
     check_links(task, published)
     return task
+
+
+def _with_links(
+    data: Data, edge_index: Tensor, weight: Tensor | None, parts: LinkParts
+) -> tuple[Tensor, Tensor | None]:
+    """Message edges of training and validation links, and their weights if there are some."""
+    links, num_nodes = parts.val.positives, data.num_nodes
+    if weight is None:
+        return to_undirected(torch.cat([edge_index, links], dim=1), num_nodes=num_nodes), None
+    own = getattr(parts, "val_weight", None)
+    own = weights_of(data, links) if own is None else own
+    return joined_edges(edge_index, weight, links, own, num_nodes)
 
 
 def _labelled(data: Data) -> LinkSplit:

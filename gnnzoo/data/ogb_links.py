@@ -14,34 +14,40 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import to_undirected
+from torch_geometric.utils import coalesce, to_undirected
 
 from gnnzoo.data.card import load_card
 from gnnzoo.data.dataset import GraphDataset
-from gnnzoo.data.links import LinkParts, LinkSplit
+from gnnzoo.data.links import LinkSplit
 from gnnzoo.data.mirrors import combined_sha256, dataset_lock, ensure_raw
 from gnnzoo.data.ogb import quietly, read_ogb, safe_globals
+from gnnzoo.data.weighted_links import WeightedParts
 
 Split = Mapping[str, Mapping[str, Tensor]]
 
 LISTS_LINKS_AGAIN = ("ogbl-collab",)  # once for each year
 
 
-def ogb_link(name: str = "ogbl-ddi", check_sizes: bool = True) -> GraphDataset:
+def ogb_link(
+    name: str = "ogbl-ddi", check_sizes: bool = True, weights: bool = False
+) -> GraphDataset:
     """Load a link set of OGB, made undirected, with its published split as links ``official``.
 
     The graph is the training graph, each edge once in both directions: ogbl-citation2 is directed
-    and made undirected, links that ogbl-collab lists for several years become one edge, and weights
-    and years are left out. Training links stay as published, repetitions and directions included.
+    and made undirected, links that ogbl-collab lists for several years become one edge, and years
+    are left out. Training links stay as published, repetitions and directions included.
 
     Args:
         name: Name as OGB writes it: "ogbl-ddi", "ogbl-collab", "ogbl-ppa" or "ogbl-citation2".
         check_sizes: Hold the sizes against the card; off for a stand-in with the same layout.
+        weights: Keep the weights of edges, those of all years added up; only ogbl-collab has some.
 
     Raises:
         MissingDataError: If the raw files are nowhere to be had.
-        ValueError: If the sizes differ from the card.
+        ValueError: If the sizes differ from the card, or there are no weights to keep.
     """
+    if weights and name not in LISTS_LINKS_AGAIN:
+        raise ValueError(f"{name} has no weights of edges; dataset.weights=false works")
     card = load_card(name.replace("-", "_"))
     folder = ensure_raw(card)
     with dataset_lock(card.name):
@@ -52,8 +58,17 @@ def ogb_link(name: str = "ogbl-ddi", check_sizes: bool = True) -> GraphDataset:
     data = Data(edge_index=edge_index, num_nodes=raw.num_nodes)
     if raw.x is not None:
         data.x = raw.x.float()
-    parts = LinkParts(
-        _positives(split["train"]), _part(split["valid"]), _part(split["test"]), edge_index
+    val_weight = None
+    if weights:
+        own = raw.edge_weight.view(-1).float()
+        data.edge_index, data.edge_weight = coalesce(raw.edge_index, own, raw.num_nodes, "sum")
+        val_weight = split["valid"]["weight"].view(-1).float()
+    parts = WeightedParts(
+        _positives(split["train"]),
+        _part(split["valid"]),
+        _part(split["test"]),
+        edge_index,
+        val_weight,
     )
     if check_sizes:
         every = (parts.train, parts.val.positives, parts.test.positives)

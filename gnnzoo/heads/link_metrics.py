@@ -7,12 +7,16 @@ a hit or a miss without a word.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 LinkMetric = Callable[[Tensor, Tensor], float]
+
+MAX_CURVE = 1 << 22  # scores that are sorted as one list; more negatives are counted in parts
+COUNTED = 1 << 22  # negatives of one part
 
 
 def link_metric(name: str) -> LinkMetric:
@@ -71,17 +75,53 @@ def ranks(positives: Tensor, negatives: Tensor) -> Tensor:
 
 
 def auc(positives: Tensor, negatives: Tensor) -> float:
-    """Area under the ROC curve over all pairs together."""
-    from torchmetrics.functional.classification import binary_auroc
+    """Area under the ROC curve over all pairs together; memory beside the scores is bounded."""
+    if positives.numel() + negatives.numel() <= MAX_CURVE:
+        from torchmetrics.functional.classification import binary_auroc
 
-    return binary_auroc(*_labelled(positives, negatives), validate_args=False).item()
+        return binary_auroc(*_labelled(positives, negatives), validate_args=False).item()
+    counted = _Thresholds.of(positives, negatives)
+    won = counted.negatives_below + (counted.negatives_from - counted.negatives_above) / 2
+    return float((counted.positives * won).sum() / (positives.numel() * negatives.numel()))
 
 
 def ap(positives: Tensor, negatives: Tensor) -> float:
-    """Average precision over all pairs together."""
-    from torchmetrics.functional.classification import binary_average_precision
+    """Average precision over all pairs together; memory beside the scores is bounded."""
+    if positives.numel() + negatives.numel() <= MAX_CURVE:
+        from torchmetrics.functional.classification import binary_average_precision
 
-    return binary_average_precision(*_labelled(positives, negatives), validate_args=False).item()
+        return binary_average_precision(
+            *_labelled(positives, negatives), validate_args=False
+        ).item()
+    counted = _Thresholds.of(positives, negatives)
+    hits = counted.positives.flip(0).cumsum(0).flip(0)
+    precision = hits / (hits + counted.negatives_from)
+    return float((counted.positives * precision).sum() / positives.numel())
+
+
+@dataclass(frozen=True)
+class _Thresholds:
+    """How many scores lie where, for each different score of the positives, ascending; float64."""
+
+    positives: Tensor  # with that score
+    negatives_from: Tensor  # with that score or a higher one
+    negatives_above: Tensor
+    negatives_below: Tensor
+
+    @classmethod
+    def of(cls, positives: Tensor, negatives: Tensor) -> "_Thresholds":
+        """Count the negatives part by part; only the positives are sorted."""
+        _check(positives, negatives)
+        scores, count = positives.unique(return_counts=True)
+        at_least, above = (torch.zeros(scores.numel() + 1, dtype=torch.int64) for _ in range(2))
+        for part in negatives.flatten().split(COUNTED):
+            for right, total in ((True, at_least), (False, above)):
+                place = torch.searchsorted(scores, part, right=right)  # thresholds passed
+                total += torch.bincount(place, minlength=total.numel()).cpu()
+        num_from, num_above = (
+            total.flip(0).cumsum(0).flip(0)[1:].double() for total in (at_least, above)
+        )
+        return cls(count.cpu().double(), num_from, num_above, negatives.numel() - num_from)
 
 
 def _labelled(positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +135,8 @@ def _labelled(positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check(positives: Tensor, negatives: Tensor) -> None:
-    if not (positives.isfinite().all() and negatives.isfinite().all()):
-        raise ValueError(
-            "a score is not finite; a lower trainer.lr or trainer.clip_norm=1 may help"
-        )
+    for scores in (positives, negatives):
+        if scores.numel() and not all(bound.isfinite() for bound in scores.aminmax()):
+            raise ValueError(
+                "a score is not finite; a lower trainer.lr or trainer.clip_norm=1 may help"
+            )

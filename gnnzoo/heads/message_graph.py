@@ -44,16 +44,24 @@ class MessageGraph:
             data[key] = value[graph.csr.entries]
         return MessageGraph(self._anew(data, graph), self.transforms, graph)
 
-    def with_edges(self, edge_index: Tensor) -> "MessageGraph":
+    def with_edges(self, edge_index: Tensor, edge_weight: Tensor | None = None) -> "MessageGraph":
         """The same nodes with other edges.
 
+        Shapes:
+            edge_index: ``[2, num_edges]``, int64.
+            edge_weight: ``[num_edges]``, where this graph has weights.
+
         Raises:
-            ValueError: If this graph has weights or other fields of edges.
+            ValueError: If this graph has weights or other fields of edges and these have none.
         """
-        if fields := [key for key, _ in self._edge_fields()]:
-            raise ValueError(f"other edges have no {fields[0]}; the protocol must leave the graph")
+        given = {} if edge_weight is None else {"edge_weight": edge_weight}
+        if missing := [key for key, _ in self._edge_fields() if key not in given]:
+            raise ValueError(f"other edges have no {missing[0]}; the protocol must leave the graph")
         graph = Graph.from_edge_index(edge_index.to(self.graph.device), self.graph.num_nodes)
-        return MessageGraph(self._anew(self._nodes_of(graph), graph), self.transforms, graph)
+        data = self._nodes_of(graph)
+        if edge_weight is not None:
+            data.edge_weight = graph.entry_weights(edge_weight.to(graph.device))
+        return MessageGraph(self._anew(data, graph), self.transforms, graph)
 
     def _nodes_of(self, graph: Graph) -> Data:
         part = Data(edge_index=graph.edge_index, num_nodes=graph.num_nodes)

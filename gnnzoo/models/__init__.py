@@ -23,6 +23,7 @@ from gnnzoo.models.node_embedding import NodeEmbedding
 from gnnzoo.models.nsd import NSD
 from gnnzoo.models.sage import SAGE
 from gnnzoo.models.sgc import SGC
+from gnnzoo.models.trained import TrainedOutput
 
 __all__ = [
     "ADPA",
@@ -47,6 +48,7 @@ __all__ = [
     "GatedGCN",
     "NoEncoder",
     "NodeEmbedding",
+    "TrainedOutput",
     "encode_layerwise",
     "inputs",
 ]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from gnnzoo.models.chain import Chain, Context
 from gnnzoo.models.mlp import make_norm
+from gnnzoo.models.trained import load_part
 from gnnzoo.nn import FeatureDropout, FeatureLinear, NeighborConv
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.ops import SparseFeatures
@@ -91,6 +92,7 @@ class NCNMPNN(Chain):
         jk: Whether the result is a sum of all layers with learned weights.
         jk_start: ``ones`` or, as published, ``normal``: what those weights start from.
         num_embeddings: Number of ids; None: nodes have features.
+        path: ``weights.safetensors`` of a finished run whose encoder this one starts as.
 
     Shapes:
         x: ``[num_nodes, in_channels]``, Tensor or `SparseFeatures`; with `num_embeddings` ids
@@ -98,7 +100,8 @@ class NCNMPNN(Chain):
         returns: ``[num_nodes, out_channels]``.
 
     Raises:
-        ValueError: If a setting is out of range or does not go with another, or `x` holds no ids.
+        ValueError: If a setting is out of range or does not go with another, `x` holds no ids, or
+            `path` has no weights that fit.
     """
 
     reads_sparse_features = True
@@ -118,6 +121,7 @@ class NCNMPNN(Chain):
         jk: bool = False,
         jk_start: str = "ones",
         num_embeddings: int | None = None,
+        path: str | None = None,
     ) -> None:
         super().__init__()
         check_count("out_channels", out_channels, 1)
@@ -152,6 +156,8 @@ class NCNMPNN(Chain):
             width = out_channels
         self.jk_weight = nn.Parameter(torch.empty(num_layers)) if jk else None
         self._reset_jk()
+        if path is not None:
+            load_part(self, path, "encoder")
 
     def _add_input(self, in_channels: int, out_channels: int, conv: str, dropout: float) -> int:
         """The input stage, if there is one; returns the width that the first convolution reads."""

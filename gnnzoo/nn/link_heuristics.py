@@ -1,5 +1,7 @@
 """Link scores without parameters: what two nodes' common neighbours count for."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -26,18 +28,30 @@ class CommonNeighbors(PairPredictor):
         ValueError: If `pairs` or `edge_weight` is malformed.
     """
 
+    reads_edge_weight = True
+
     def forward(
         self, x: Tensor | None, graph: Graph, pairs: Tensor, edge_weight: Tensor | None = None
     ) -> Tensor:
-        pairs = check_pairs(graph, pairs)
+        return self.scorer(x, graph, edge_weight)(pairs)
+
+    def scorer(
+        self, x: Tensor | None, graph: Graph, edge_weight: Tensor | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """As of `PairPredictor`: degrees are summed up once."""
         entry_weight = None
         if edge_weight is not None:
             entry_weight = graph.entry_weights(edge_weight.double())
-        common = neighbor_overlap(graph, pairs).common
         node_weight = self.node_weight(_degree(graph, entry_weight)).unsqueeze(1)
-        if entry_weight is not None:
-            entry_weight = _products(graph, pairs, common, entry_weight)
-        return pool_bags(node_weight, common, entry_weight).squeeze(1).float()
+
+        def score(pairs: Tensor) -> Tensor:
+            pairs = check_pairs(graph, pairs)
+            common, weight = neighbor_overlap(graph, pairs).common, None
+            if entry_weight is not None:
+                weight = _products(graph, pairs, common, entry_weight)
+            return pool_bags(node_weight, common, weight).squeeze(1).float()
+
+        return score
 
     def node_weight(self, degree: Tensor) -> Tensor:
         """What each node counts for, from its degree, ``[num_nodes]``, float64."""

@@ -19,14 +19,16 @@ from gnnzoo.nn.completion_table import (
 )
 from gnnzoo.nn.ncn_blocks import chance_block
 from gnnzoo.nn.ncn_predictor import NCNPredictor
-from gnnzoo.nn.pair_lists import pieces, select, side_by_side, unique_pairs
+from gnnzoo.nn.pair_lists import merged, neighbors_of, pieces, select, unique_pairs
 from gnnzoo.nn.pair_predictors import pair_product
+from gnnzoo.nn.plain_logits import plain_logits
 from gnnzoo.ops import Bags, Graph, neighbor_overlap, pool_bags, sample_bags
 from gnnzoo.ops.spmm import compute_dtype
 
 # Values that links asked about have in one layer, where `split_size` says nothing: on a CPU what
 # its caches hold (1.5 times faster than all at once on Cora), elsewhere what bounds the memory.
-CACHED_VALUES, MAX_VALUES = 1 << 19, 1 << 25
+CACHED_VALUES, MAX_VALUES = 1 << 18, 1 << 25
+RISE_AFTER, RISE_EPOCHS = 5, 10
 MAX_ITEMS = 1 << 22  # neighbours of pairs that are completed in one go, about 100 bytes each
 
 
@@ -65,7 +67,9 @@ class NCNCPredictor(NCNPredictor):
         in_channels, dropout, edge_dropout, layer_norm, node_mlp, tail_act, two_layer, beta: As
             those of `NCNPredictor`, whose trained weights can be loaded; only those of a learned
             prior are then missing.
-        alpha: Weight of what is completed, 0 or more; `set_alpha` changes it, for schedules.
+        alpha: Weight of what is completed, 0 or more; `set_alpha` changes it.
+        increase_alpha: Whether it is 0 in the first five epochs of training and grows to `alpha` in
+            ten more.
         scale, offset: Of the logits, to calibrate them.
         pt: Prior of a link, in (0, 1]: factor of the odds.
         learn_pt: Whether the prior is learned instead, one for each target pair.
@@ -82,6 +86,8 @@ class NCNCPredictor(NCNPredictor):
     Shapes and errors are those of `NCNPredictor`.
     """
 
+    new_parts = ("alpha", "epoch", "chance_mlp")
+
     def __init__(
         self,
         in_channels: int,
@@ -93,6 +99,7 @@ class NCNCPredictor(NCNPredictor):
         two_layer: bool = False,
         beta: float = 1.0,
         alpha: float = 1.0,
+        increase_alpha: bool = False,
         scale: float = 5.0,
         offset: float = 3.0,
         pt: float = 0.5,
@@ -129,6 +136,8 @@ class NCNCPredictor(NCNPredictor):
         self.reference_compat = reference_compat
         self.register_buffer("alpha", torch.tensor(1.0))
         self.set_alpha(alpha)
+        self.full_alpha = alpha
+        self.register_buffer("epoch", torch.tensor(0) if increase_alpha else None)
         self.chance_mlp = chance_block(in_channels) if learn_pt else None
 
     def set_alpha(self, alpha: float) -> None:
@@ -137,6 +146,12 @@ class NCNCPredictor(NCNPredictor):
             raise ValueError(f"alpha must be at least 0, got {alpha}")
         self.alpha.fill_(alpha)
 
+    def start_epoch(self) -> None:
+        if self.epoch is not None:
+            self.epoch += 1
+            share = (int(self.epoch) - RISE_AFTER) / RISE_EPOCHS
+            self.set_alpha(self.full_alpha * min(max(share, 0.0), 1.0))
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         state_dict.setdefault(f"{prefix}alpha", self.alpha)  # weights of NCN have none
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -144,7 +159,8 @@ class NCNCPredictor(NCNPredictor):
     def forward(self, x: Tensor, graph: Graph, pairs: Tensor) -> Tensor:
         if self.depth == 0:
             return super().forward(x, graph, pairs)
-        return self._scores(self._levels(x, graph), self.checked(x, graph, pairs))
+        pairs = self.checked(x, graph, pairs)
+        return self._scores(self._levels(x, graph, pairs), pairs)
 
     def scorer(self, x: Tensor, graph: Graph) -> Callable[[Tensor], Tensor]:
         """As of `PairPredictor`: x', and the table of all links if one is made, are made once."""
@@ -153,9 +169,17 @@ class NCNCPredictor(NCNPredictor):
         levels = self._levels(x, graph)
         return lambda pairs: self._scores(levels, self.checked(x, graph, pairs))
 
-    def _levels(self, x: Tensor, graph: Graph) -> list[Level]:
-        """The outermost first; x' is made once for all that share it."""
-        levels = [Level(x, self._with_mlp(x), self.visible(graph))]
+    def _levels(self, x: Tensor, graph: Graph, pairs: Tensor | None = None) -> list[Level]:
+        """The outermost first; x' is made once for all that share it.
+
+        Where all pairs are known it is made for the nodes that they lead to, as far as those are
+        easily told, and is zero elsewhere.
+        """
+        graph = self.visible(graph)
+        used = None
+        if pairs is not None and self._looks_one_step(graph, pairs):
+            used = neighbors_of(graph, pairs)
+        levels = [Level(x, self._with_mlp(x, used), graph)]
         with torch.no_grad():
             for _ in range(self.depth):
                 outer = levels[-1]
@@ -166,8 +190,22 @@ class NCNCPredictor(NCNPredictor):
                     levels.append(Level(outer.x, outer.pooled, outer.graph))
         return levels
 
-    def _with_mlp(self, x: Tensor) -> Tensor:
-        return x if self.node_mlp is None else x + self.node_mlp(x)
+    def _looks_one_step(self, graph: Graph, pairs: Tensor) -> bool:
+        """Whether x' is read of neighbours of the pairs alone.
+
+        What a link that is asked about has in common is then among the neighbours of that end of
+        it which comes from the pair.
+        """
+        return self.depth == 1 and not (self.reference_compat or self._uses_table(graph, pairs))
+
+    def _with_mlp(self, x: Tensor, used: Tensor | None = None) -> Tensor:
+        if self.node_mlp is None:
+            return x
+        if used is None:
+            return x + self.node_mlp(x)
+        part = x.index_select(0, used)
+        part = part + self.node_mlp(part)
+        return part.new_zeros(x.shape).index_copy(0, used, part)
 
     def _scores(self, levels: list[Level], pairs: Tensor) -> Tensor:
         level, *inner = levels
@@ -230,9 +268,9 @@ class NCNCPredictor(NCNPredictor):
         chance = Calibration(self.scale, self.offset, self.alpha)(logits, log_prior)
         weight = torch.cat([of_first, of_second]) * chance
         weight = torch.cat([weight.new_ones(found.common.num_items), weight])
-        bags = side_by_side([found.common, first, second])
-        pooled = pool_bags(level.pooled, bags, weight).view(3, pairs.size(1), self.in_channels)
-        return pooled.sum(0), bags.counts().view(3, pairs.size(1)).sum(0)
+        bags, place = merged([found.common, first, second])
+        weight = torch.empty_like(weight).index_copy(0, place, weight)
+        return pool_bags(level.pooled, bags, weight), bags.counts()
 
     def _to_complete(self, bags: Bags, other: Tensor) -> tuple[Bags, Tensor]:
         """Nodes to ask about beside the other node of each pair, and their weights."""
@@ -257,6 +295,9 @@ class NCNCPredictor(NCNPredictor):
         try:
             for network in networks:
                 network.train(drops)
+            if len(levels) == 1 and not drops:
+                level = levels[0]
+                return plain_logits(self, level.x, level.pooled, level.graph, links, step)
             return torch.cat([self._scores(levels, part) for part in links.split(step, dim=1)])
         finally:
             for network, training in zip(networks, before, strict=True):

@@ -18,6 +18,7 @@ class PairPredictor(nn.Module):
     Attributes:
         in_channels: Width of the embeddings it reads; None: it reads none.
         reads_graph: Whether it looks at edges.
+        new_parts: What a simpler predictor that it may start from does not have.
 
     Shapes:
         x: ``[num_nodes, in_channels]``; anything where `in_channels` is None.
@@ -29,6 +30,10 @@ class PairPredictor(nn.Module):
 
     in_channels: int | None = None
     reads_graph: bool = True
+    new_parts: tuple[str, ...] = ()
+
+    def start_epoch(self) -> None:
+        """Called before each epoch of training, for schedules."""
 
     def forward(self, x: Tensor | None, graph: Graph | None, pairs: Tensor) -> Tensor:
         raise NotImplementedError

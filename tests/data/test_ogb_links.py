@@ -17,6 +17,10 @@ from gnnzoo.data import MissingDataError, NamedLinks, check_links, ogb_link
 NODES = 9
 TRAIN = [[0, 1], [1, 2], [2, 3], [3, 4]]
 NAMES = ("collab", "ppa", "citation2", "ddi")
+# Recipes of NCNC that start from a run of NCN: where its weights go, and what else differs
+# for a graph this small.
+FROM_NCN_AT = {"ddi": "model.path", "citation2": "model.transform.0.path"}
+FROM_NCN = {"ddi": {}, "citation2": {"model.transform.0.encoder.in_channels": 2}}
 FOLDERS = {"collab": "time", "ppa": "throughput", "citation2": "time", "ddi": "target"}
 
 
@@ -39,6 +43,7 @@ def parts(name: str) -> dict[str, dict[str, np.ndarray]]:
         }
     if name == "collab":
         split["train"] = {"edge": [*TRAIN, [1, 0]], "weight": [1, 1, 2, 1, 3], "year": [1990] * 5}
+        split["valid"]["weight"] = [4, 5]
     return {
         part: {key: np.array(value, dtype=np.int64) for key, value in content.items()}
         for part, content in split.items()
@@ -88,23 +93,26 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards_without_che
 def test_a_stand_in_trains_by_the_published_settings(name, head, stand_ins, tmp_path, monkeypatch):
     monkeypatch.setenv("GNNZOO_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("GNNZOO_DATA", str(tmp_path / "data"))
-    model = "gcn" if head == "dot" else "ncn_mpnn"
-    record = run(
-        dataset=f"ogbl_{name}",
-        head=head,
-        model=model,
-        **{
-            "dataset.check_sizes": False,
-            "protocol.metric": "auc",
-            "trainer.epochs": 2,
-            "head.batch_size": 2,
-            "head.metrics": ["mrr"],
-        },
-    )
+    settings = {
+        "model": "gcn" if head == "dot" else "ncn_mpnn",
+        "dataset": f"ogbl_{name}",
+        "dataset.check_sizes": False,
+        "protocol.metric": "auc",
+        "trainer.epochs": 2,
+        "head.batch_size": 2,
+        "head.metrics": ["mrr"],
+    }
+    if head == "ncnc" and name in FROM_NCN:
+        with pytest.raises(ValueError, match="there are no weights at"):
+            run(head=head, **settings)
+        run(head="ncn", run_dir=str(tmp_path / "first"), **settings)
+        settings |= FROM_NCN[name]
+        settings[FROM_NCN_AT[name]] = str(tmp_path / "first/weights.safetensors")
+    record = run(head=head, **settings)
     assert record["status"] == "finished"
     assert set(record["metrics"]) == {"auc", "mrr"}
-    if head == "ncn":
-        assert record["tuned"] == f"ogbl_{name}/ncn/ncn_mpnn_backprop"
+    if head != "dot":
+        assert record["tuned"] == f"ogbl_{name}/{head}/ncn_mpnn_backprop"
 
 
 def arcs(edge_index: Tensor) -> list[list[int]]:
@@ -152,6 +160,29 @@ def test_collab_keeps_repeated_training_links_and_may_show_validation_links_to_t
     assert arcs(task.test.edge_index) == arcs(to_undirected(with_val))
     with pytest.warns(UserWarning, match="as published"):
         assert NamedLinks()(dataset, seed=0).test.edge_index is None
+
+
+def test_weights_of_collab_are_added_up_over_years(stand_ins):
+    dataset = ogb_link("ogbl-collab", check_sizes=False, weights=True)
+    weight = {}
+    for (a, b), own in zip([*TRAIN, [1, 0]], [1, 1, 2, 1, 3], strict=True):
+        for arc in ((a, b), (b, a)):
+            weight[arc] = weight.get(arc, 0) + own
+    with pytest.warns(UserWarning, match="as published"):
+        task = NamedLinks(val_edges_at_test=True)(dataset, seed=0)
+    assert weights_by_arc(task.data) == weight
+    for (a, b), own in zip([[0, 2], [5, 6]], [4, 5], strict=True):
+        for arc in ((a, b), (b, a)):
+            weight[arc] = weight.get(arc, 0) + own
+    assert weights_by_arc(task.test) == weight
+    assert ogb_link("ogbl-collab", check_sizes=False).data.get("edge_weight") is None
+    with pytest.raises(ValueError, match="ogbl-ppa has no weights of edges"):
+        ogb_link("ogbl-ppa", check_sizes=False, weights=True)
+
+
+def weights_by_arc(graph):
+    arcs = map(tuple, graph.edge_index.t().tolist())
+    return dict(zip(arcs, graph.edge_weight.tolist(), strict=True))
 
 
 def test_citations_keep_their_direction_and_their_own_negatives(stand_ins):

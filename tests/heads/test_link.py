@@ -10,12 +10,22 @@ from torch_geometric.transforms import AddRandomWalkPE
 
 from gnnzoo import create_model, list_models
 from gnnzoo.config import build
-from gnnzoo.data import CSRGraph, GraphDataset, LinkParts, LinkSplit, NamedLinks, RandomLinks
+from gnnzoo.data import (
+    CSRGraph,
+    GraphDataset,
+    LinkParts,
+    LinkSplit,
+    NamedLinks,
+    PyGRandomLinks,
+    RandomLinks,
+)
+from gnnzoo.data.weighted_links import weights_of
 from gnnzoo.heads import LinkHead
 from gnnzoo.heads.message_graph import MessageGraph
 from gnnzoo.models import inputs
-from gnnzoo.nn import DotPredictor
+from gnnzoo.nn import AdamicAdar, DotPredictor, Katz
 from gnnzoo.nn.pair_predictors import PairPredictor
+from gnnzoo.ops import Graph
 from gnnzoo.paths import conf_root
 from gnnzoo.train import Backprop
 from tests.reference.graphs import random_edges
@@ -28,7 +38,14 @@ def make_dataset(num_edges=90, weights=False) -> GraphDataset:
     torch.manual_seed(0)
     data = Data(x=torch.randn(NUM_NODES, 6), num_nodes=NUM_NODES)
     data.edge_index = random_edges(NUM_NODES, num_edges, undirected=True)
+    if weights:
+        data.edge_weight = weight_of(data.edge_index)
     return GraphDataset(name="toy", data=data, num_classes=0, sha256="0" * 64)
+
+
+def weight_of(links):
+    """A weight for each pair, the same in both directions."""
+    return (1 + links.sum(0) + links.prod(0)).float()
 
 
 @pytest.fixture
@@ -132,6 +149,88 @@ def test_weights_of_edges_go_with_their_edges():
     assert left.data.edge_index.tolist() == [[2, 1], [1, 2]]
     assert left.data.edge_weight.tolist() == [2.0, 2.0]
     assert left.data.graph is left.graph
+
+
+@pytest.mark.parametrize("protocol", [RandomLinks, PyGRandomLinks])
+def test_weights_stay_with_the_links_of_every_message_graph(protocol):
+    task = protocol(metric="hits@3", val_edges_at_test=True)(make_dataset(weights=True), seed=0)
+    assert torch.equal(task.data.edge_weight, weight_of(task.data.edge_index))
+    assert torch.equal(task.test.edge_weight, weight_of(task.test.edge_index))
+    assert task.test.edge_index.size(1) > task.data.edge_index.size(1)
+    head = LinkHead(task, Recorder(), batch_size=10)
+    for batch in head.batches("train"):
+        assert torch.equal(batch.data.edge_weight, weight_of(batch.data.edge_index))
+        assert batch.data.edge_index.size(1) < task.data.edge_index.size(1)
+    read = WeightReader()
+    head.test(read, task.test)
+    assert torch.equal(read.weight.sort().values, task.test.edge_weight.sort().values)
+
+
+class WeightReader(nn.Module):
+    def forward(self, x, edge_weight):
+        self.weight = edge_weight
+        return x[:, :4]
+
+
+def test_encoders_that_read_weights_train_with_them():
+    curves = []
+    for weights in (False, True):
+        task = RandomLinks(metric="hits@3")(make_dataset(weights=weights), seed=0)
+        torch.manual_seed(0)
+        head, encoder = LinkHead(task, DotPredictor(4), batch_size=10), create_model("gcn", 6, 4)
+        curves.append(Backprop(epochs=2, stopping=None).fit(encoder, head).curve)
+    assert curves[0] != curves[1]
+
+
+def test_two_directions_and_repeats_of_a_link_become_one_weight():
+    edges = torch.tensor([[0, 1, 1, 2, 0], [1, 0, 2, 1, 1]])
+    data = Data(edge_index=edges, edge_weight=torch.tensor([1.0, 6.0, 3.0, 3.0, 1.0]), num_nodes=3)
+    asked = torch.tensor([[1, 0, 2], [0, 1, 1]])
+    assert weights_of(data, asked).tolist() == [4.0, 4.0, 3.0]
+    with pytest.raises(ValueError, match=r"link \(2, 0\), which is no edge of the data set"):
+        weights_of(data, torch.tensor([[0, 2], [1, 0]]))
+
+
+def test_weighted_heuristics_read_the_weights_of_the_graph_they_see():
+    task = RandomLinks(metric="hits@3", val_edges_at_test=True)(make_dataset(weights=True), seed=0)
+    found = []
+    head = LinkHead(task, AdamicAdar(), batch_size=10)
+    head.metrics["seen"] = lambda positives, _: found.append(positives) or 0.0
+    head.test(Identity(), task.test)
+    graph = Graph.from_edge_index(task.test.edge_index, NUM_NODES)
+    want = AdamicAdar()(None, graph, task.test.positives, task.test.edge_weight)
+    assert torch.equal(found[0], want)
+    assert not torch.equal(want, AdamicAdar()(None, graph, task.test.positives))
+    with pytest.warns(UserWarning, match="Katz counts every edge once; edge_weight is not used"):
+        LinkHead(task, Katz(), batch_size=1)
+
+
+def test_links_listed_again_go_wholly_or_as_published_with_their_last_copy(task):
+    twice = torch.cat([task.train_links, task.train_links[:, :5].flip(0)], dim=1)
+    again = replace(task, train_links=twice)
+    whole = {tuple(sorted(pair)) for pair in task.train_links.t().tolist()}
+    for mode in (True, "copies"):
+        head, partial = LinkHead(again, Recorder(), 20, target_link_removal=mode), 0
+        for batch in head.batches("train"):
+            here = [tuple(sorted(p)) for p in batch.pairs[:, : batch.num_positives].t().tolist()]
+            copies = {tuple(sorted(pair)): 2 for pair in task.train_links[:, :5].t().tolist()}
+            stay = {p for p in here if mode == "copies" and here.count(p) < copies.get(p, 1)}
+            seen = {tuple(sorted(pair)) for pair in batch.graph.edge_index.t().tolist()}
+            assert seen == whole - (set(here) - stay)
+            partial += len(stay)
+        assert (partial > 0) == (mode == "copies")
+    with pytest.raises(ValueError, match="target_link_removal must be true, false or copies"):
+        LinkHead(task, Recorder(), 10, target_link_removal="some")
+
+
+def test_too_few_negatives_of_the_test_are_refused_before_training(task):
+    fewer = LinkSplit(task.test.positives, task.test.negatives[:, :4])
+    small = replace(task, test=fewer, num_test_negatives=4).without_test()
+    assert small.test.positives.numel() == 0
+    with pytest.raises(ValueError, match="hits@5 needs at least 5 negatives, the test has 4"):
+        LinkHead(small, Recorder(), 10, metrics=["hits@5"])
+    LinkHead(small, Recorder(), 10, metrics=["hits@4"])
+    assert task.num_test_negatives == task.test.negatives.size(1)
 
 
 @pytest.mark.parametrize("val_edges_at_test", [False, True])

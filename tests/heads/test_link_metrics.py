@@ -1,8 +1,11 @@
 import pytest
 import torch
 from ogb.linkproppred import Evaluator
+from sklearn.metrics import average_precision_score, roc_auc_score
 
+from gnnzoo.heads import link_metrics
 from gnnzoo.heads.link_metrics import ap, auc, hits, link_metric, mrr, ranks
+from tests.live_bytes import PeakBytes
 
 
 def scores(num_positives=200, num_negatives=300, distinct=40):
@@ -82,3 +85,42 @@ def test_scores_that_are_not_finite_are_refused(name):
 def test_unknown_metrics_are_refused(name):
     with pytest.raises(ValueError, match="no link metric"):
         link_metric(name)
+
+
+@pytest.mark.parametrize("counted", [1, 7, 1 << 22])
+@pytest.mark.parametrize("shape", [(50,), (40, 3)])
+def test_auc_and_ap_counted_in_parts_equal_scikit_learns(counted, shape, monkeypatch):
+    monkeypatch.setattr(link_metrics, "MAX_CURVE", 0)
+    monkeypatch.setattr(link_metrics, "COUNTED", counted)
+    torch.manual_seed(3)
+    for decimals in (0, 1, 5):  # from mostly ties to none
+        positives = (torch.randn(40) + 0.5).round(decimals=decimals)
+        negatives = torch.randn(shape).round(decimals=decimals)
+        labels = [1] * 40 + [0] * negatives.numel()
+        scores = torch.cat([positives, negatives.flatten()])
+        assert auc(positives, negatives) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+        want = average_precision_score(labels, scores)
+        assert ap(positives, negatives) == pytest.approx(want, abs=1e-12)
+
+
+def test_many_negatives_take_little_memory_beside_them(monkeypatch):
+    monkeypatch.setattr(link_metrics, "COUNTED", 1 << 14)
+    positives, negatives = torch.randn(1000), torch.randn(1 << 20)
+    monkeypatch.setattr(link_metrics, "MAX_CURVE", 0)
+    for metric in (auc, ap):
+        with PeakBytes((positives, negatives)) as held:
+            metric(positives, negatives)
+        assert held.peak < negatives.numel()  # the scores themselves take four bytes each
+
+
+def test_counting_in_parts_begins_at_its_threshold(monkeypatch):
+    monkeypatch.setattr(link_metrics, "MAX_CURVE", 5)
+    seen = []
+    of = link_metrics._Thresholds.of
+    monkeypatch.setattr(link_metrics._Thresholds, "of", lambda *a: seen.append(a) or of(*a))
+    few = torch.tensor([0.5, 0.5]), torch.tensor([0.0, 0.5, 1.0])
+    many = few[0], torch.tensor([0.0, 0.0, 0.5, 1.0])
+    assert auc(*few) == pytest.approx(0.5)
+    assert seen == []
+    assert auc(*many) == pytest.approx((2 + 0.5) / 4)
+    assert len(seen) == 1

@@ -6,8 +6,12 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from gnnzoo.nn import NCNCPredictor, NCNPredictor, completion_table
+from gnnzoo.nn import ncnc_predictor as ncnc_module
+from gnnzoo.nn import plain_logits as plain_logits_module
 from gnnzoo.nn.calibration import Calibration
+from gnnzoo.nn.plain_logits import plain_logits
 from gnnzoo.ops import Graph
+from tests.live_bytes import PeakBytes
 from tests.reference import ncn
 from tests.reference.dense import adjacency
 from tests.reference.graphs import random_edges
@@ -151,6 +155,27 @@ def test_every_link_is_asked_about_once():
         model(X, GRAPH, PAIRS)
         assert rows[1] == PAIRS.size(1)
         assert rows[0] == len(set(asked)) if dedupe else rows[0] > len(set(asked))
+
+
+@pytest.mark.parametrize("block_values", [1, 4 * H, 1 << 22])
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_many_links_get_the_logits_of_ncn(step, block_values, monkeypatch):
+    monkeypatch.setattr(plain_logits_module, "BLOCK_VALUES", block_values)
+    model = make(depth=0).eval()
+    pooled = X + model.node_mlp(X)
+    for links in (torch.triu_indices(N, N), PAIRS[:, :0], torch.tensor([[0], [N - 1]])):
+        found = plain_logits(model, X, pooled, GRAPH, links, step)
+        torch.testing.assert_close(found, model(X, GRAPH, links).detach())
+
+
+def test_the_node_network_runs_on_neighbours_of_the_pairs_only():
+    rows, model = [], make()
+    model.node_mlp.register_forward_hook(lambda _, args, out: rows.append(len(out)))
+    pairs = PAIRS[:, :2]
+    model(X, GRAPH, pairs)
+    model.eval().scorer(X, GRAPH)(pairs)
+    assert rows == [len(set.union(*(SETS[node] for node in pairs.flatten().tolist()))), N]
+    assert rows[0] < N
 
 
 def gradients(model, chance=None):
@@ -339,3 +364,43 @@ def test_completion_draws_nothing_unless_as_published():
         assert modes == [compat] * (len(modes) - 1) + [True]
         assert len(modes) > 1
         assert model.overlap_mlp.training
+
+
+def test_alpha_may_grow_over_epochs_as_published():
+    model, seen = make(increase_alpha=True, alpha=0.4), []
+    for _ in range(17):
+        model.start_epoch()
+        seen.append(float(model.alpha))
+    want = [0.4 * min(max((epoch - 5) / 10, 0.0), 1.0) for epoch in range(1, 18)]
+    assert seen == pytest.approx(want)
+    again = make(increase_alpha=True, alpha=0.4)
+    again.load_state_dict(model.state_dict())
+    assert (float(again.alpha), int(again.epoch)) == (pytest.approx(0.4), 17)
+    constant = make(alpha=0.4)
+    constant.start_epoch()
+    assert float(constant.alpha) == pytest.approx(0.4)
+    assert "epoch" not in constant.state_dict()
+
+
+def test_memory_is_bounded_by_the_budgets_whatever_is_asked(monkeypatch):
+    n, channels = 300, 16
+    edges = random_edges(n, 3000, undirected=True, loops=False)
+    graph = Graph.from_edge_index(edges, n)
+    x = torch.randn(n, channels)
+    torch.manual_seed(0)
+    model = NCNCPredictor(channels, node_mlp=True, layer_norm=True, table=False).eval()
+
+    def peak(num_pairs):
+        pairs = torch.randint(n, (2, num_pairs), generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode(), PeakBytes((x, *model.parameters())) as held:
+            model(x, graph, pairs)
+        return held.peak
+
+    monkeypatch.setattr(plain_logits_module, "BLOCK_VALUES", 512 * channels)
+    monkeypatch.setattr(ncnc_module, "CACHED_VALUES", 512 * channels)
+    peak(10)  # what is made once for the graph
+    free = peak(1000)
+    monkeypatch.setattr(ncnc_module, "MAX_ITEMS", 1 << 12)
+    bounded = {count: peak(count) for count in (500, 1000)}
+    assert bounded[1000] < 150 * (1 << 12) < free / 5  # bytes of each neighbour in one go
+    assert bounded[1000] - bounded[500] < 500 * 100  # the pairs and their logits
