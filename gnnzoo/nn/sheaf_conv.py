@@ -172,8 +172,8 @@ class SheafConv(nn.Module):
         )  # fmt: skip
         self._chains = (
             self._joins and self.learner is not None and maps != "flat" and not self.fixed
-            and map_act == "tanh" and norm == "sym" and stalk_dim > 1
-            and (augmented or maps != "general")
+            and width == size * in_channels and stalk_dim > 1
+            and map_act == "tanh" and norm == "sym" and (augmented or maps != "general")
             and (maps != "bundle" or stalk_dim < 4 or orth in ("householder", "euler"))
         )  # fmt: skip
         self.reset_parameters()
@@ -315,10 +315,12 @@ class SheafConv(nn.Module):
     ) -> Tensor:
         """`forward` as one operator behind the learners, where nothing speaks against it."""
         graph = as_sheaf_graph(edge_index, h.size(0), self.undirected)
-        learners = (
-            [self.learner] if self.weight_learner is None else [self.learner, self.weight_learner]
-        )
-        scores = joint_scores(learners, h, graph, map_factor)
+        learners = [m for m in (self.learner, self.weight_learner) if m is not None]
+        if self.learner.form == "concat":
+            roles = [learner.weight for learner in learners]
+            said = torch.cat(roles, dim=1) if len(roles) > 1 else roles[0]
+        else:
+            said = joint_scores(learners, h, graph, map_factor)
         settings = graph, self.stalk_dim, self.augmented
         if self.maps == "bundle":
             family = BundleFamily(*settings, self.learner.orth)
@@ -326,7 +328,7 @@ class SheafConv(nn.Module):
             family = (DiagonalFamily if self.maps == "diag" else GeneralFamily)(*settings)
         elu = not isinstance(self.act, nn.Identity)
         weights = self.left, self.right, self.epsilon
-        return sheaf_layer(h, factor, scores, *weights, family, elu)
+        return sheaf_layer(h, factor, said, map_factor, *weights, family, elu)
 
     def mix(self, h: Tensor) -> Tensor:
         """W1 on the stalk dimensions and W2 on the channels: ``[num_nodes, num_stalks, out]``."""
