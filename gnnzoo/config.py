@@ -23,6 +23,7 @@ __all__ = [
     "ConfigError",
     "Features",
     "RunConfig",
+    "UnknownRecipe",
     "build",
     "compose",
     "explain",
@@ -127,6 +128,10 @@ def from_hydra(settings: DictConfig, hydra: DictConfig) -> Composed:
     return composed
 
 
+class UnknownRecipe(ConfigError):
+    """There is no recipe of the name that was asked for."""
+
+
 def refuse_missing(settings: DictConfig) -> None:
     """Raise a ``ConfigError`` if a part needs a setting that nobody gave."""
     if missing := sorted(OmegaConf.missing_keys(settings)):
@@ -213,7 +218,7 @@ def _tuned_recipe(name: str | None, overrides: Iterable[str], folders: list[Path
         close = [path for path in known if f"{folder}/" in path] or get_close_matches(name, known)
         close = close or [path for path in known if name in path]
         hint = f"close matches: {', '.join(close[:5])}; " if close else ""
-        raise ConfigError(f"no recipe named {name!r}; {hint}gnnzoo list recipes shows all")
+        raise UnknownRecipe(f"no recipe named {name!r}; {hint}gnnzoo list recipes shows all")
     return None
 
 

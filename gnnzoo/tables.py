@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gnnzoo.config import compose
+from gnnzoo.config import UnknownRecipe, compose
 from gnnzoo.executor import execute
 from gnnzoo.files import write_text
 from gnnzoo.identity import Identity
@@ -29,16 +29,23 @@ from gnnzoo.results import (
     to_markdown,
     update_between_markers,
 )
+from gnnzoo.table_plots import draw_homophily
 
 Identify = Callable[[list[str]], tuple[str, str]]
 
 
 def identifier() -> Identify:
-    """Gives settings hash and sources hash of a cell's overrides; composes each cell once."""
+    """Gives settings hash and sources hash of a cell's overrides; composes each cell once.
+
+    A cell whose recipe does not exist yet has no hashes, and so no runs.
+    """
 
     @cache
     def of(overrides: tuple[str, ...]) -> tuple[str, str]:
-        identity = Identity.of(compose(overrides))
+        try:
+            identity = Identity.of(compose(overrides))
+        except UnknownRecipe as error:  # still to be searched; `fill` says so
+            return str(error), ""
         return identity.cell_hash, identity.code_hash
 
     return lambda overrides: of(tuple(overrides))
@@ -147,8 +154,10 @@ def refuse_installed(blocks: list[Table]) -> None:
 def keep(blocks: list[Table], identify: Identify) -> None:
     """Commit to the numbers: records go beside ``table.yaml``, the table into the READMEs."""
     extract(blocks, identify, known_records(blocks))
-    text = markdown(blocks, identify, published_records(blocks))
+    records = published_records(blocks)
+    text = markdown(blocks, identify, records)
     name, folder = blocks[0].name, blocks[0].path.parent
+    draw_homophily(blocks, [collect(t, identify, records) for t in blocks], folder)
     for page in (folder / "README.md", folder.parents[1] / "README.md"):
         marker = f"<!-- table:{name} -->"
         if page.is_file() and marker in (old := page.read_text(encoding="utf-8")):
@@ -170,7 +179,7 @@ def write_files(blocks: list[Table], summaries: list[list[Summary]]) -> list[Pat
         write_text(folder / f"table{end}.csv", to_csv(table, own))
         written += [folder / f"table{end}.md", folder / f"table{end}.csv"]
         written += _draw_curves(table, own, folder, end)
-    return written
+    return [*written, *draw_homophily(blocks, summaries, runs_root() / "tables" / blocks[0].name)]
 
 
 def _draw_curves(table: Table, summaries: list[Summary], folder: Path, end: str) -> Iterable[Path]:

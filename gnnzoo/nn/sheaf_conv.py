@@ -12,12 +12,12 @@ from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.nn.sheaf_learner import (
     ACTS,
     EdgeWeightLearner,
+    FrameLearner,
     SheafLearner,
     joint_scores,
-    num_map_parameters,
     pair_linears,
 )
-from gnnzoo.ops import Graph, SheafGraph, SheafLaplacian, as_sheaf_graph, orthogonal_maps
+from gnnzoo.ops import Graph, SheafGraph, SheafLaplacian, as_sheaf_graph
 from gnnzoo.ops.keep import keep_factors
 from gnnzoo.ops.sheaf import NORMS
 from gnnzoo.ops.sheaf_family import BundleFamily, DiagonalFamily, GeneralFamily
@@ -27,30 +27,6 @@ from gnnzoo.ops.spmm import compute_dtype
 
 MAPS = ("diag", "bundle", "general", "identity", "flat")
 JOINT_WIDTH = 256  # up to this width W1 and W2 are one matrix of all stalk dimensions and channels
-
-
-class FrameLearner(nn.Module):
-    r"""An orthogonal matrix of each node, :math:`O_v = Q(\sigma(V x_v))`.
-
-    Shapes:
-        x: ``[num_nodes, in_channels]``.
-        returns: ``[num_nodes, stalk_dim, stalk_dim]``.
-    """
-
-    def __init__(self, in_channels: int, stalk_dim: int, orth: str, act: str) -> None:
-        super().__init__()
-        self.stalk_dim, self.orth, self.act = stalk_dim, orth, act
-        width = num_map_parameters(stalk_dim, "bundle", orth)
-        self.linear = nn.Linear(in_channels, width, bias=False)
-
-    def reset_parameters(self) -> None:
-        self.linear.reset_parameters()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.to(compute_dtype(x))
-        with torch.autocast(x.device.type, enabled=False):
-            params = ACTS[self.act](F.linear(x, self.linear.weight.to(x.dtype)))
-        return orthogonal_maps(params, self.stalk_dim, self.orth)
 
 
 class SheafConv(nn.Module):

@@ -207,6 +207,30 @@ class EdgeWeightLearner(PairLinear):
         return self.weight_from(super().forward(x, graph))
 
 
+class FrameLearner(nn.Module):
+    r"""An orthogonal matrix of each node, :math:`O_v = Q(\sigma(V x_v))`.
+
+    Shapes:
+        x: ``[num_nodes, in_channels]``.
+        returns: ``[num_nodes, stalk_dim, stalk_dim]``.
+    """
+
+    def __init__(self, in_channels: int, stalk_dim: int, orth: str, act: str) -> None:
+        super().__init__()
+        self.stalk_dim, self.orth, self.act = stalk_dim, orth, act
+        width = num_map_parameters(stalk_dim, "bundle", orth)
+        self.linear = nn.Linear(in_channels, width, bias=False)
+
+    def reset_parameters(self) -> None:
+        self.linear.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(compute_dtype(x))
+        with torch.autocast(x.device.type, enabled=False):
+            params = ACTS[self.act](F.linear(x, self.linear.weight.to(x.dtype)))
+        return orthogonal_maps(params, self.stalk_dim, self.orth)
+
+
 def num_map_parameters(stalk_dim: int, maps: str, orth: str = "householder") -> int:
     """Numbers that one restriction map is made of.
 

@@ -1,6 +1,6 @@
 """A published table: which cells it has and what was reported for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -73,6 +73,8 @@ class Table:
         columns: Data sets.
         rows: Methods.
         baselines: Rows that all others are compared with.
+        plots: For each figure of the table, its rows; the one there is, ``homophily``, shows scores
+            against the homophily of the graphs, of all blocks that ask for it.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Table:
     columns: list[Column]
     rows: list[Row]
     baselines: list[str]
+    plots: dict[str, list[str]] = field(default_factory=dict)
 
     def cells(self) -> list[Cell]:
         """All cells, row by row; the overrides of the column come first."""

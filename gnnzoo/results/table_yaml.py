@@ -10,6 +10,8 @@ from typing import Any
 from gnnzoo.paths import experiments_root
 from gnnzoo.results.table import Column, Reported, Row, Table
 
+PLOTS = ("homophily",)
+
 
 class UnknownTableError(KeyError):
     """There is no table of that name."""
@@ -72,7 +74,7 @@ def _refuse_doubled_keys(node: Any) -> None:
 
 def _table(path: Path, raw: Any) -> Table:
     needed = ("title", "protocol", "metric", "seeds", "columns", "rows")
-    _check_keys("the table", raw, needed, ("unit", "mode", "baselines"))
+    _check_keys("the table", raw, needed, ("unit", "mode", "baselines", "plots"))
     unit = _one_of("unit", raw.get("unit", "percent"), ("percent", "plain"))
     metric, seeds = str(raw["metric"]), _seeds(raw["seeds"])
     columns = [
@@ -104,7 +106,20 @@ def _table(path: Path, raw: Any) -> Table:
         columns=columns,
         rows=rows,
         baselines=list(baselines),
+        plots=_plots(raw.get("plots", {}), names),
     )
+
+
+def _plots(raw: Any, names: Collection[str]) -> dict[str, list[str]]:
+    for plot, rows in _mapping("plots", raw).items():
+        _one_of("a plot", plot, PLOTS)
+        if not isinstance(rows, list) or not rows:
+            raise ValueError(f"plot {plot!r} must be a list of rows, got {rows!r}")
+        if unknown := [name for name in rows if name not in names]:
+            raise ValueError(
+                f"plot {plot!r} names {unknown[0]!r}, which is no row; rows: {_listed(names)}"
+            )
+    return raw
 
 
 def _column(name: str, raw: Any, metric: str, seeds: tuple[int, ...]) -> Column:
