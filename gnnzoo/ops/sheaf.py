@@ -212,7 +212,7 @@ def sheaf_laplacian(
     Args:
         x: Features.
         maps: Restriction maps. Of raw edges or a `Graph` one for each edge, that of its target,
-            edges occurring once in each direction; of a `SheafGraph` one for each half-edge.
+            copies of an edge with equal ones; of a `SheafGraph` one for each half-edge.
         graph: The edges.
         undirected: What to do about an edge without reverse, see `SheafGraph.from_graph`.
         **settings: As in `SheafLaplacian.from_maps`.
