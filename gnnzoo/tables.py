@@ -31,6 +31,7 @@ from gnnzoo.results import (
     to_markdown,
     update_between_markers,
 )
+from gnnzoo.table_plots import draw_homophily
 
 Identify = Callable[[list[str]], tuple[str, str]]
 
@@ -38,7 +39,10 @@ UNSEARCHED = ("no recipe yet", "no recipe yet")  # the identity of a cell that w
 
 
 def identifier() -> Identify:
-    """Gives settings hash and sources hash of a cell's overrides; composes each cell once."""
+    """Gives settings hash and sources hash of a cell's overrides; composes each cell once.
+
+    A cell whose recipe does not exist yet is `UNSEARCHED`, and so without runs.
+    """
 
     @cache
     def of(overrides: tuple[str, ...]) -> tuple[str, str]:
@@ -183,8 +187,10 @@ def refuse_installed(blocks: list[Table]) -> None:
 def keep(blocks: list[Table], identify: Identify) -> None:
     """Commit to the numbers: records go beside ``table.yaml``, the table into the READMEs."""
     extract(blocks, identify, known_records(blocks))
-    text = markdown(blocks, identify, published_records(blocks))
+    records = published_records(blocks)
+    text = markdown(blocks, identify, records)
     name, folder = blocks[0].name, blocks[0].path.parent
+    draw_homophily(blocks, [collect(t, identify, records) for t in blocks], folder)
     for page in (folder / "README.md", folder.parents[1] / "README.md"):
         marker = f"<!-- table:{name} -->"
         if page.is_file() and marker in (old := page.read_text(encoding="utf-8")):
@@ -206,7 +212,7 @@ def write_files(blocks: list[Table], summaries: list[list[Summary]]) -> list[Pat
         write_text(folder / f"table{end}.csv", to_csv(table, own))
         written += [folder / f"table{end}.md", folder / f"table{end}.csv"]
         written += _draw_curves(table, own, folder, end)
-    return written
+    return [*written, *draw_homophily(blocks, summaries, runs_root() / "tables" / blocks[0].name)]
 
 
 def _draw_curves(table: Table, summaries: list[Summary], folder: Path, end: str) -> Iterable[Path]:

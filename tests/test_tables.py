@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 
-from gnnzoo import tables
+from gnnzoo import table_plots, tables
 from gnnzoo.paths import runs_root
 from gnnzoo.results import collect, load_table
 
@@ -77,3 +78,44 @@ def test_a_recheck_that_was_cut_off_does_not_hide_the_runs_before_it(blocks):
         stream.writelines(f"{json.dumps(record)}\n" for record in between)
     assert tables.recheck(blocks, tables.identifier(), 1) == []
     assert fresh_and_stale(blocks) == {"MLP": (2, 0), "GCN": (2, 0)}
+
+
+def test_a_cell_whose_recipe_is_still_to_be_searched_is_missing_and_named(workspace):
+    raw = {
+        "title": "Toy", "protocol": "none", "metric": "accuracy", "seeds": [0, 1],
+        "columns": {"digits": {"overrides": ["dataset=digits"]}},
+        "rows": [{"name": "GCN", "overrides": ["model=gcn", "tuned=searched/digits/gcn"]}],
+    }  # fmt: skip
+    path = workspace / "own" / "table.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(raw))
+    blocks, identify = load_table(path), tables.identifier()
+    (summary,) = collect(blocks[0], identify, [])
+    assert summary.missing == [0, 1]
+    assert "| GCN | not run |" in tables.markdown(blocks, identify, [])
+    failures = tables.fill(blocks, identify, 1)
+    assert len(failures) == 2
+    assert "no recipe named 'searched/digits/gcn'" in failures[0]
+
+
+def test_scores_are_drawn_against_the_homophily_of_the_data(blocks, toy_graph, monkeypatch):
+    path = blocks[0].path
+    raw = yaml.safe_load(path.read_text()) | {"plots": {"homophily": ["GCN"]}}
+    path.write_text(yaml.safe_dump(raw))
+    seen = {}
+    monkeypatch.setattr(
+        "gnnzoo.table_plots.plot_by_homophily",
+        lambda scores, homophily, *rest: seen.update(scores=scores, homophily=homophily),
+    )
+    wider = load_table(path)
+    summaries = [collect(wider[0], tables.identifier(), tables.known_records(wider))]
+    (drawn,) = table_plots.draw_homophily(wider, summaries, path.parent)
+    assert drawn == path.parent / "homophily.png"
+    with np.load(toy_graph) as graph:
+        source, target = np.unique(graph["edge_index"], axis=1)
+        proper = source != target
+        share = (graph["y"][source] == graph["y"][target])[proper].mean()
+    assert seen["homophily"] == {"toy": pytest.approx(share)}
+    gcn = next(summary for summary in summaries[0] if summary.cell.row == "GCN")
+    assert seen["scores"] == {"GCN": {"toy": (gcn.mean, gcn.std)}}
+    assert table_plots.draw_homophily(blocks, summaries, path.parent) == []

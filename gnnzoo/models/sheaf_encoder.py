@@ -111,7 +111,7 @@ class SheafEncoder(Chain):
             dense = x.to_dense() if isinstance(x, SparseFeatures) else x
             maps = local_pca_maps(dense, graph.edge_index, self.connection)
         elif maps is not None:
-            maps = arranged(maps, graph, self.connection)
+            maps = arranged(maps, graph, self.connection, self.undirected)
         return SheafContext(x, graph, edge_weight, maps=maps)
 
     def start(self, context: SheafContext) -> Tensor:
@@ -139,11 +139,15 @@ def given_maps(h: Tensor, context: SheafContext) -> Tensor | None:
     return None if context.maps is None else context.maps.to(compute_dtype(h))
 
 
-def arranged(maps: Tensor, graph: SheafGraph, stalk_dim: int) -> Tensor:
-    """Maps of the input edges in the order of the half-edges; copies of an edge have equal ones.
+def arranged(maps: Tensor, graph: SheafGraph, stalk_dim: int, undirected: str) -> Tensor:
+    """Maps of the input edges in the order of the half-edges.
+
+    With ``undirected="symmetrize"`` the end that an added edge leads to has the identity, as
+    `gnnzoo.ops.local_pca_maps` counts on.
 
     Raises:
-        ValueError: If their shape is wrong, or some half-edge has none.
+        ValueError: If their shape is wrong, copies of an edge have different ones, or some
+            half-edge has none and none is added.
     """
     shape = (graph.num_input_edges, stalk_dim, stalk_dim)
     if maps.shape != shape:
@@ -151,14 +155,4 @@ def arranged(maps: Tensor, graph: SheafGraph, stalk_dim: int) -> Tensor:
             f"maps must have shape {list(shape)}, one for each edge, got {list(maps.shape)}; "
             f"gnnzoo.data.LocalPCAMaps(dim={stalk_dim}) makes such maps"
         )
-    out = maps.new_zeros(graph.num_half_edges + 1, *shape[1:])  # the last takes the self-loops
-    out[graph.half] = maps
-    if not torch.compiler.is_compiling():  # reading a value would break the compiled graph
-        given = graph.half.new_zeros(graph.num_half_edges + 1)
-        given[graph.half] = 1
-        if not given[:-1].all():
-            raise ValueError(
-                "maps need both directions of every edge; torch_geometric.utils.to_undirected "
-                "makes such edges"
-            )
-    return out[:-1]
+    return graph.arrange(maps, torch.eye(stalk_dim) if undirected == "symmetrize" else None)

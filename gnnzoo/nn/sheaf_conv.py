@@ -12,42 +12,21 @@ from gnnzoo.nn.checks import check_choice, check_count, check_probability
 from gnnzoo.nn.sheaf_learner import (
     ACTS,
     EdgeWeightLearner,
+    FrameLearner,
     SheafLearner,
-    num_map_parameters,
+    joint_scores,
     pair_linears,
 )
-from gnnzoo.ops import Graph, SheafGraph, SheafLaplacian, as_sheaf_graph, orthogonal_maps
+from gnnzoo.ops import Graph, SheafGraph, SheafLaplacian, as_sheaf_graph
 from gnnzoo.ops.keep import keep_factors
 from gnnzoo.ops.sheaf import NORMS
+from gnnzoo.ops.sheaf_family import BundleFamily, DiagonalFamily, GeneralFamily
 from gnnzoo.ops.sheaf_flat import FlatLaplacian
+from gnnzoo.ops.sheaf_layer import sheaf_layer
 from gnnzoo.ops.spmm import compute_dtype
 
 MAPS = ("diag", "bundle", "general", "identity", "flat")
 JOINT_WIDTH = 256  # up to this width W1 and W2 are one matrix of all stalk dimensions and channels
-
-
-class FrameLearner(nn.Module):
-    r"""An orthogonal matrix of each node, :math:`O_v = Q(\sigma(V x_v))`.
-
-    Shapes:
-        x: ``[num_nodes, in_channels]``.
-        returns: ``[num_nodes, stalk_dim, stalk_dim]``.
-    """
-
-    def __init__(self, in_channels: int, stalk_dim: int, orth: str, act: str) -> None:
-        super().__init__()
-        self.stalk_dim, self.orth, self.act = stalk_dim, orth, act
-        width = num_map_parameters(stalk_dim, "bundle", orth)
-        self.linear = nn.Linear(in_channels, width, bias=False)
-
-    def reset_parameters(self) -> None:
-        self.linear.reset_parameters()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.to(compute_dtype(x))
-        with torch.autocast(x.device.type, enabled=False):
-            params = ACTS[self.act](F.linear(x, self.linear.weight.to(x.dtype)))
-        return orthogonal_maps(params, self.stalk_dim, self.orth)
 
 
 class SheafConv(nn.Module):
@@ -167,6 +146,12 @@ class SheafConv(nn.Module):
             and size * in_channels <= JOINT_WIDTH
             and (act is None or is_elu(self.act))
         )  # fmt: skip
+        self._chains = (
+            self._joins and self.learner is not None and maps != "flat" and not self.fixed
+            and width == size * in_channels and stalk_dim > 1
+            and map_act == "tanh" and norm == "sym" and (augmented or maps != "general")
+            and (maps != "bundle" or stalk_dim < 4 or orth in ("householder", "euler"))
+        )  # fmt: skip
         self.reset_parameters()
 
     @property
@@ -279,6 +264,9 @@ class SheafConv(nn.Module):
             )
         if laplacian is None:
             factor, map_factor = self._factors(h, (self.dropout, self.map_dropout))
+            if self._chains and maps is None and edge_weight is None and is_plain(h):
+                out = self._chained(h, edge_index, factor, map_factor)
+                return out if x.dim() == 2 else out.unflatten(1, (stalks, width))
             laplacian = self._laplacian(h, edge_index, edge_weight, maps, map_factor)
         else:
             (factor,) = self._factors(h, (self.dropout,))
@@ -293,6 +281,30 @@ class SheafConv(nn.Module):
                 z = torch.addcmul(-z, share, h.unflatten(1, (stalks, width)))
             out = z.flatten(1)
         return out if x.dim() == 2 else out.unflatten(1, (stalks, self.out_channels))
+
+    def _chained(
+        self,
+        h: Tensor,
+        edge_index: Tensor | EdgeIndex | Graph | SheafGraph,
+        factor: Tensor | None,
+        map_factor: Tensor | None,
+    ) -> Tensor:
+        """`forward` as one operator behind the learners, where nothing speaks against it."""
+        graph = as_sheaf_graph(edge_index, h.size(0), self.undirected)
+        learners = [m for m in (self.learner, self.weight_learner) if m is not None]
+        if self.learner.form == "concat":
+            roles = [learner.weight for learner in learners]
+            said = torch.cat(roles, dim=1) if len(roles) > 1 else roles[0]
+        else:
+            said = joint_scores(learners, h, graph, map_factor)
+        settings = graph, self.stalk_dim, self.augmented
+        if self.maps == "bundle":
+            family = BundleFamily(*settings, self.learner.orth)
+        else:
+            family = (DiagonalFamily if self.maps == "diag" else GeneralFamily)(*settings)
+        elu = not isinstance(self.act, nn.Identity)
+        weights = self.left, self.right, self.epsilon
+        return sheaf_layer(h, factor, said, map_factor, *weights, family, elu)
 
     def mix(self, h: Tensor) -> Tensor:
         """W1 on the stalk dimensions and W2 on the channels: ``[num_nodes, num_stalks, out]``."""
@@ -314,6 +326,16 @@ class SheafConv(nn.Module):
             f"{self.in_channels}, {self.out_channels}, stalk_dim={self.stalk_dim}, "
             f"maps={self.maps!r}{fixed}"
         )
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether nobody compiles, and `x` is computed with in its own type."""
+    return (
+        type(x) in (Tensor, nn.Parameter)
+        and x.dtype == compute_dtype(x)
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled(x.device.type)
+    )
 
 
 def is_elu(act: nn.Module) -> bool:

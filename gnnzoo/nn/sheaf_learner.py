@@ -80,17 +80,31 @@ class PairLinear(nn.Module):
 def pair_linears(
     learners: list[PairLinear], x: Tensor, graph: SheafGraph, factor: Tensor | None = None
 ) -> list[Tensor]:
-    """Several `PairLinear` of the same features, as one product along the edges.
+    """What each of several `PairLinear` says; arguments as of `joint_scores`.
+
+    Shapes:
+        returns: ``[num_half_edges, out_channels]`` each; of several, channels first in memory.
+    """
+    if len(learners) == 1:
+        return [joint_scores(learners, x, graph, factor)]
+    out = joint_scores(learners, x, graph, factor).t().contiguous()
+    return [part.t() for part in out.split([learner.out_channels for learner in learners])]
+
+
+def joint_scores(
+    learners: list[PairLinear], x: Tensor, graph: SheafGraph, factor: Tensor | None = None
+) -> Tensor:
+    """Several `PairLinear` of the same features side by side, as one product along the edges.
 
     Args:
-        learners: Who reads the features; of several, all or none in the form ``concat``.
+        learners: Who reads the features.
         x: Features.
         graph: The half-edges.
         factor: Factor of each feature, as of dropout; None for 1.
 
     Shapes:
         x, factor: ``[num_nodes, in_channels]``.
-        returns: ``[num_half_edges, out_channels]`` each; of several, channels first in memory.
+        returns: ``[num_half_edges, out_channels]``, those of all learners.
     """
     for learner in learners:
         if x.size(1) != learner.in_channels:
@@ -100,12 +114,12 @@ def pair_linears(
     x = x.to(compute_dtype(x))
     if any(learner.form != "concat" for learner in learners):
         x = x if factor is None else x * factor
-        return [_product(learner.roles(), learner.features(x), graph) for learner in learners]
+        scores = [_product(learner.roles(), learner.features(x), graph) for learner in learners]
+        return torch.cat(scores, dim=1) if len(scores) > 1 else scores[0]
     if len(learners) == 1:
-        return [_product(learners[0].roles(), x, graph, factor)]
+        return _product(learners[0].roles(), x, graph, factor)
     roles = torch.cat([learner.roles() for learner in learners], dim=1)
-    out = _product(roles, x, graph, factor).t().contiguous()
-    return [part.t() for part in out.split([learner.out_channels for learner in learners])]
+    return _product(roles, x, graph, factor)
 
 
 def _product(roles: Tensor, x: Tensor, graph: SheafGraph, factor: Tensor | None = None) -> Tensor:
@@ -191,6 +205,30 @@ class EdgeWeightLearner(PairLinear):
 
     def forward(self, x: Tensor, graph: SheafGraph) -> Tensor:
         return self.weight_from(super().forward(x, graph))
+
+
+class FrameLearner(nn.Module):
+    r"""An orthogonal matrix of each node, :math:`O_v = Q(\sigma(V x_v))`.
+
+    Shapes:
+        x: ``[num_nodes, in_channels]``.
+        returns: ``[num_nodes, stalk_dim, stalk_dim]``.
+    """
+
+    def __init__(self, in_channels: int, stalk_dim: int, orth: str, act: str) -> None:
+        super().__init__()
+        self.stalk_dim, self.orth, self.act = stalk_dim, orth, act
+        width = num_map_parameters(stalk_dim, "bundle", orth)
+        self.linear = nn.Linear(in_channels, width, bias=False)
+
+    def reset_parameters(self) -> None:
+        self.linear.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(compute_dtype(x))
+        with torch.autocast(x.device.type, enabled=False):
+            params = ACTS[self.act](F.linear(x, self.linear.weight.to(x.dtype)))
+        return orthogonal_maps(params, self.stalk_dim, self.orth)
 
 
 def num_map_parameters(stalk_dim: int, maps: str, orth: str = "householder") -> int:

@@ -50,9 +50,27 @@ def inverse_root(matrices: Tensor, method: str = "eigh") -> Tensor:
         return matrices.rsqrt()
     if method == "cholesky":
         return _factor(matrices)
-    if dim == 2 or (dim == 3 and matrices.dtype != torch.float64):
-        return _closed(matrices)
-    return _by_eigenvectors(matrices)[0]
+    return _closed(matrices) if _has_closed_root(matrices) else _by_eigenvectors(matrices)[0]
+
+
+def root_forward(matrices: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The symmetric root of `inverse_root` without autograd, dim 2 and up; `root_gradient` reads
+    what comes second."""
+    if _has_closed_root(matrices):
+        root = _closed_forward(matrices)
+        return root, [root]
+    root, *kept = _eigh_forward(matrices)
+    return root, kept
+
+
+def root_gradient(grad: Tensor, kept: list[Tensor]) -> Tensor:
+    """Gradient to the matrices of `root_forward`."""
+    return (_closed_gradient if len(kept) == 1 else _eigh_gradient)(grad, *kept)
+
+
+def _has_closed_root(matrices: Tensor) -> bool:
+    dim = matrices.size(1)
+    return dim == 2 or (dim == 3 and matrices.dtype != torch.float64)
 
 
 @torch.no_grad()

@@ -23,7 +23,8 @@ def local_pca_maps(x: Tensor, edge_index: Tensor, dim: int) -> Tensor:
     :math:`x_u - x_v` to its neighbours. Along an edge the transport is
     :math:`O_{vu} = U V^T` for :math:`U \Sigma V^T = O_v^T O_u`, the orthogonal matrix nearest to
     :math:`O_v^T O_u`. The maps have :math:`F_v^T F_u = O_{vu}` for every edge from u to v: the end
-    with the smaller number has the identity and the other one the transport.
+    with the smaller number has the identity and the other one the transport. Of an edge without its
+    reverse the target has the transport, so that the source, which gets no map, has the identity.
 
     Neighbours are counted once, in whichever direction the edges to them are listed, and not the
     node itself. Where there are fewer than `dim`, the nearest other nodes are added, of equally
@@ -65,7 +66,9 @@ def local_pca_maps(x: Tensor, edge_index: Tensor, dim: int) -> Tensor:
     transports = torch.cat(aligned)[which]  # from `high` to `low`
     eye = torch.eye(dim, dtype=torch.float64, device=x.device)
     smaller = (target == low).view(-1, 1, 1)
-    return torch.where(smaller, eye, transports).to(x.dtype)
+    matched = torch.isin(target * x.size(0) + source, source * x.size(0) + target).view(-1, 1, 1)
+    at_smaller = torch.where(matched, eye, transports.mT)  # with the identity at the larger end
+    return torch.where(smaller, at_smaller, transports).to(x.dtype)
 
 
 @builder

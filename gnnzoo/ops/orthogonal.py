@@ -91,7 +91,7 @@ def _by_library(params: Tensor, dim: int, method: str) -> Tensor:
     return 2.0 * torch.linalg.inv_ex(eye + 0.5 * skew).inverse.mT - eye
 
 
-def _forward(params: Tensor, dim: int, method: str) -> Tensor:
+def maps_forward(params: Tensor, dim: int, method: str) -> Tensor:
     first = params.t().contiguous()  # [num_params, num]
     if dim == 2:
         q = plane(first, method)
@@ -104,7 +104,7 @@ def _forward(params: Tensor, dim: int, method: str) -> Tensor:
     return out
 
 
-def _gradient(grad: Tensor, params: Tensor, q: Tensor, dim: int, method: str) -> Tensor:
+def maps_gradient(grad: Tensor, params: Tensor, q: Tensor, dim: int, method: str) -> Tensor:
     first, grad = params.t().contiguous(), grad.permute(1, 2, 0)
     if dim == 2:
         return plane_backward(first, method, grad).t().contiguous()
@@ -143,14 +143,14 @@ def _save(ctx, inputs, output) -> None:
 
 _maps = Operator(
     "gnnzoo::orthogonal_maps",
-    _forward,
+    maps_forward,
     lambda params, dim, method: params.new_empty(params.size(0), dim, dim),
     _backward,
     _save,
 )
 _maps_backward = Operator(
     "gnnzoo::orthogonal_maps_backward",
-    _gradient,
+    maps_gradient,
     lambda grad, params, q, dim, method: torch.empty_like(params),
     refuse_double_backward,
 )

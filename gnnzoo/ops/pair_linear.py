@@ -31,16 +31,17 @@ def pair_linear(x: Tensor, weight: Tensor, graph: SheafGraph, factor: Tensor | N
     Raises:
         RuntimeError: On a second derivative.
     """
-    roles = graph.roles(x.dtype)
-    other = roles.transposed()
-    out, _ = _pair_linear(
-        x, weight, factor, roles.values, roles.csr.rowptr, roles.csr.col,
-        other.csr.rowptr, other.csr.col,
-    )  # fmt: skip
-    return out
+    return _pair_linear(x, weight, factor, *pair_rows(graph, x.dtype))[0]
 
 
-def _forward(
+def pair_rows(graph: SheafGraph, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """The last five arguments of `pair_forward`."""
+    roles = graph.roles(dtype)
+    other = roles.transposed().csr
+    return roles.values, roles.csr.rowptr, roles.csr.col, other.rowptr, other.col
+
+
+def pair_forward(
     x: Tensor,
     weight: Tensor,
     factor: Tensor | None,
@@ -58,7 +59,7 @@ def _forward(
     return out, x.new_empty(0) if factor is None else seen
 
 
-def _gradients(
+def pair_gradients(
     grad: Tensor,
     seen: Tensor,
     weight: Tensor,
@@ -91,7 +92,7 @@ def _backward(ctx, grad, _):
 
 _pair_linear = Operator(
     "gnnzoo::pair_linear",
-    _forward,
+    pair_forward,
     lambda x, weight, factor, ones, rowptr, *_: (
         x.new_empty(rowptr.numel() - 1, weight.size(1)),
         x.new_empty(0) if factor is None else torch.empty_like(x),
@@ -101,7 +102,7 @@ _pair_linear = Operator(
 )
 _pair_linear_backward = Operator(
     "gnnzoo::pair_linear_backward",
-    _gradients,
+    pair_gradients,
     lambda grad, seen, weight, *_: (torch.empty_like(seen), torch.empty_like(weight)),
     refuse_double_backward,
 )

@@ -50,7 +50,7 @@ def root(degree: Tensor, augmented: bool) -> Tensor:
     return torch.where(degree > 0, degree, torch.inf).rsqrt_()
 
 
-def _forward(
+def pair_scale_forward(
     weight: Tensor,
     ones: Tensor,
     rowptr: Tensor,
@@ -67,7 +67,7 @@ def _forward(
     return (at_ends[0] * at_ends[1]).mul_(weight), degree.mul_(scale).mul_(scale), scale
 
 
-def _gradients(
+def pair_scale_gradients(
     grad_sent: Tensor,
     grad_diagonal: Tensor,
     weight: Tensor,
@@ -105,7 +105,7 @@ def _backward(ctx, grad_sent, grad_diagonal, _):
 
 _pair_scale = Operator(
     "gnnzoo::pair_scale",
-    _forward,
+    pair_scale_forward,
     lambda weight, ones, rowptr, col, ends, normalize, augmented: (
         torch.empty_like(weight),
         weight.new_empty(rowptr.numel() - 1),
@@ -116,7 +116,7 @@ _pair_scale = Operator(
 )
 _pair_scale_backward = Operator(
     "gnnzoo::pair_scale_backward",
-    _gradients,
+    pair_scale_gradients,
     lambda grad_sent, *_: torch.empty_like(grad_sent),
     refuse_double_backward,
 )

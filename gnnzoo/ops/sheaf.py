@@ -9,6 +9,7 @@ from torch_geometric import EdgeIndex
 from gnnzoo.ops.graph import Graph
 from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
 from gnnzoo.ops.pair_scale import root
+from gnnzoo.ops.sheaf_family import augmented_blocks
 from gnnzoo.ops.sheaf_graph import SheafGraph, as_sheaf_graph
 from gnnzoo.ops.sheaf_pattern import SheafPattern
 from gnnzoo.ops.sheaf_product import sheaf_product
@@ -16,7 +17,6 @@ from gnnzoo.ops.sheaf_step import sheaf_step
 from gnnzoo.ops.sheaf_terms import diagonal_terms, full_terms
 from gnnzoo.ops.spmm import compute_dtype, restore_dtype
 
-FEW_NODES = 400
 NORMS = ("sym", "chol", "deg", None)
 FIXED = {"lp": 1.0, "hp": -1.0}  # sign of the entries off the diagonal
 
@@ -212,7 +212,7 @@ def sheaf_laplacian(
     Args:
         x: Features.
         maps: Restriction maps. Of raw edges or a `Graph` one for each edge, that of its target,
-            edges occurring once in each direction; of a `SheafGraph` one for each half-edge.
+            copies of an edge with equal ones; of a `SheafGraph` one for each half-edge.
         graph: The edges.
         undirected: What to do about an edge without reverse, see `SheafGraph.from_graph`.
         **settings: As in `SheafLaplacian.from_maps`.
@@ -246,11 +246,8 @@ def _check(maps: Tensor, graph: SheafGraph, norm: str | None, fixed: Sequence[st
 def _root_of_blocks(degree: Tensor, dim: int, norm: str, augmented: bool) -> Tensor:
     square = degree.view(-1, dim, dim)
     if augmented:
-        total = square + torch.eye(dim, dtype=degree.dtype, device=degree.device)
-        if dim == 3 and degree.device.type == "cpu" and total.size(0) <= FEW_NODES:
-            # In float64 they come from eigenvectors: one call in place of a hundred small ones.
-            total = total.double()
-        roots = inverse_root(total, "cholesky" if norm == "chol" else "eigh")
+        method = "cholesky" if norm == "chol" else "eigh"
+        roots = inverse_root(augmented_blocks(degree, dim), method)
         return roots.to(degree.dtype).flatten(1)
     if torch.is_grad_enabled() and square.requires_grad:
         raise RuntimeError(

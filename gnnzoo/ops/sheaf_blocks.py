@@ -7,6 +7,7 @@ from gnnzoo.ops import backends
 from gnnzoo.ops.sheaf_pattern import SheafPattern, block_entries
 from gnnzoo.ops.spmm import edge_dot, multiply
 
+FEW_ENTRIES = 1 << 16  # a matrix of so many is kept, which is little and takes a while to make
 FEW_NODES = 4096  # up to here a batched product beats one along a pattern
 MAX_FUSED_STALKS = 8  # more would not fit the registers of a fused program
 CHUNK_ELEMENTS = 1 << 20  # floats per gathered block of the portable back-end
@@ -38,6 +39,7 @@ class SheafBlocks:
         self.stalk_dim, self.full, self.symmetric = stalk_dim, full, symmetric
         name = backends.choose("sheaf", pattern.ends.device)
         self.by_csr = name != "torch"
+        self._kept: tuple[Tensor, Tensor] | None = None
         self.fused = name == "triton" and num_stalks <= MAX_FUSED_STALKS
 
     def apply(
@@ -98,13 +100,20 @@ class SheafBlocks:
             return out
         if not self.by_csr:
             return self._add_in_chunks(out, z, off)
-        values = off.view(-1).index_select(0, self.pattern.fill)
         size, channels = z.size(0) * z.size(1), z.size(2)
-        matrix = torch.sparse_csr_tensor(
-            self.pattern.rowptr, self.pattern.col, values, (size, size), check_invariants=False
-        )
-        out.view(size, channels).addmm_(matrix, z.view(size, channels))
+        out.view(size, channels).addmm_(self._matrix(off, size), z.view(size, channels))
         return out
+
+    def _matrix(self, off: Tensor, size: int) -> Tensor:
+        """Blocks off the diagonal as a CSR tensor; a small one is kept for the backward pass."""
+        if self._kept is not None and self._kept[0] is off:
+            return self._kept[1]
+        values = off.view(-1).index_select(0, self.pattern.fill)
+        rowptr, col = self.pattern.rowptr, self.pattern.col
+        matrix = torch.sparse_csr_tensor(rowptr, col, values, (size, size), check_invariants=False)
+        if values.numel() <= FEW_ENTRIES:
+            self._kept = off, matrix
+        return matrix
 
     def at_nodes(self, values: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
         """Values at nodes times features; shape as `x`."""

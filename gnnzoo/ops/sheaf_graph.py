@@ -181,31 +181,42 @@ class SheafGraph:
                 f"and {v} -> {u} has {to_u:g}"
             )
 
-    def arrange(self, maps: Tensor) -> Tensor:
+    def arrange(self, maps: Tensor, missing: Tensor | None = None) -> Tensor:
         """Values given per input edge in the order of the half-edges.
+
+        Of copies of an edge the first one is taken, and only it gets a gradient.
+
+        Args:
+            maps: Values; copies of an edge have equal ones.
+            missing: Value of a half-edge that no input edge gives; None refuses such.
 
         Shapes:
             maps: ``[num_input_edges, ...]``.
+            missing: as one row of `maps`.
             returns: ``[num_half_edges, ...]``.
 
         Raises:
-            ValueError: If the number differs, or some half-edge was not given exactly once.
+            ValueError: If the number differs, copies differ, or a half-edge was not given.
         """
         if maps.size(0) != self.num_input_edges:
             raise ValueError(
                 f"maps must have one row for each of {self.num_input_edges} edges, "
                 f"got {maps.size(0)}"
             )
-        proper = self.half < self.num_half_edges
-        if int(proper.sum()) != self.num_half_edges or int(self._kept("directions").sum()) != int(
-            proper.sum()
-        ):
+        first, whole, copies = self._kept("first")
+        if copies and not torch.compiler.is_compiling():  # reading a value would break the graph
+            proper = self.half < self.num_half_edges
+            given = maps.detach()[proper]
+            if not torch.equal(given, maps.detach()[first[self.half[proper]]]):
+                raise ValueError("maps of copies of an edge must be equal; merge the edges first")
+        if whole:
+            return maps.index_select(0, first)
+        if missing is None:
             raise ValueError(
-                "maps need every edge to occur once in each direction; "
-                "torch_geometric.utils.to_undirected makes such edges"
+                "maps need both directions of every edge; torch_geometric.utils.to_undirected "
+                "makes such edges"
             )
-        order = self.half[proper].argsort()
-        return maps[proper][order]
+        return torch.cat([maps, missing.to(maps).unsqueeze(0)]).index_select(0, first)
 
     def _kept(self, kind: str, *key: object) -> object:
         key = (kind, *key)
@@ -222,6 +233,16 @@ class SheafGraph:
         given = self.half.new_zeros(self.num_half_edges + 1)
         given[self.half] = 1
         return given[:-1].view(2, -1).sum(0)
+
+    def _make_first(self) -> tuple[Tensor, bool, bool]:
+        """``[num_half_edges]``: the first input edge that gives each half-edge, `num_input_edges`
+        if none does; whether all are given; whether some are given more than once."""
+        edges = torch.arange(self.num_input_edges, device=self.device)
+        first = self.half.new_full((self.num_half_edges + 1,), self.num_input_edges)
+        first = first.scatter_reduce(0, self.half, edges, "amin")[:-1]
+        num_given = int((first < self.num_input_edges).sum())
+        num_proper = int((self.half < self.num_half_edges).sum())
+        return first, num_given == self.num_half_edges, num_proper > num_given
 
     def _make_senders(self) -> tuple[CSR, Tensor]:
         sender = self.ends.flip(0).flatten()

@@ -94,8 +94,29 @@ def _forward(
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
+    blocks = SheafBlocks(pattern, left.size(0), stalk_dim, full, symmetric)
+    out, kept = step_forward(x, factor, left, right, epsilon, off, degree, scale, blocks, elu)
+    seen, joint, slope, mixed, moved, spread = kept
+    unused = [x.new_empty(0) for _ in range(3)]  # results must not share memory
+    seen = unused[0] if factor is None else seen
+    moved, spread = moved if elu else unused[1], spread if keep else unused[2]
+    return out, seen, joint, slope, mixed, moved, spread
+
+
+def step_forward(
+    x: Tensor,
+    factor: Tensor | None,
+    left: Tensor,
+    right: Tensor,
+    epsilon: Tensor,
+    off: Tensor,
+    degree: Tensor,
+    scale: Tensor | None,
+    blocks: SheafBlocks,
+    elu: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The step without autograd, and what `step_gradients` reads."""
     stalks, width = left.size(0), right.size(0)
-    blocks = SheafBlocks(pattern, stalks, stalk_dim, full, symmetric)
     seen = x if factor is None else x * factor
     joint = _joint(left, right)
     mixed = torch.mm(seen, joint.t()).view(-1, stalks, width)
@@ -103,11 +124,7 @@ def _forward(
     slope = epsilon.tanh()
     out = torch.ops.aten.elu(moved, 1.0, -1.0) if elu else moved.neg()  # minus the activation
     out.addcmul_(x.view(out.shape), (slope + 1.0).unsqueeze(1))
-    out = out.view(x.shape)
-    unused = [x.new_empty(0) for _ in range(3)]  # results must not share memory
-    seen = unused[0] if factor is None else seen
-    moved, kept = moved if elu else unused[1], kept if keep else unused[2]
-    return out, seen, joint, slope, mixed, moved, kept
+    return out.view(x.shape), (seen, joint, slope, mixed, moved, kept)
 
 
 def _save(ctx, inputs, output) -> None:
@@ -165,17 +182,37 @@ def _gradients(
     pattern = SheafPattern(
         ends, rowptr, col, fill, up_rowptr, up_col, up_row, order, node_rowptr, node_col, node_row
     )
-    stalks = left.size(0)
-    blocks = SheafBlocks(pattern, stalks, stalk_dim, full, symmetric)
+    blocks = SheafBlocks(pattern, left.size(0), stalk_dim, full, symmetric)
+    seen = x if factor is None else seen
+    kept = seen, joint, slope, mixed, moved, kept
+    laplacian, needs = (off, degree, scale), (needs_off, needs_degree, needs_scale)
+    return step_gradients(grad, x, factor, left, right, *laplacian, blocks, elu, kept, needs)
+
+
+def step_gradients(
+    grad: Tensor,
+    x: Tensor,
+    factor: Tensor | None,
+    left: Tensor,
+    right: Tensor,
+    off: Tensor,
+    degree: Tensor,
+    scale: Tensor | None,
+    blocks: SheafBlocks,
+    elu: bool,
+    kept: tuple[Tensor, ...],
+    needs: tuple[bool, bool, bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients to x, W1, W2, epsilon and, empty where not needed, to B, D and S."""
+    seen, joint, slope, mixed, moved, spread = kept
     grad = grad.view(mixed.shape)
     by_share = torch.mul(grad, x.view(mixed.shape)).sum((0, 2))
     grad_epsilon = torch.ops.aten.tanh_backward(by_share, slope)
     # Minus the gradient behind the activation, as the step is subtracted.
     back = torch.ops.aten.elu_backward(grad, 1.0, -1.0, 1.0, False, moved) if elu else grad.neg()
-    needs = needs_off, needs_degree, needs_scale
-    onward, *of_laplacian = blocks.gradients(back, mixed, kept, off, degree, scale, needs)
+    onward, *of_laplacian = blocks.gradients(back, mixed, spread, off, degree, scale, needs)
     onward = onward.flatten(1)
-    grad_joint = torch.mm(onward.t(), x if factor is None else seen)
+    grad_joint = torch.mm(onward.t(), seen)
     grad_x = torch.mm(onward, joint)
     if factor is not None:
         grad_x.mul_(factor)

@@ -71,7 +71,7 @@ def _sum_at_nodes(x: Tensor, ones: Tensor, rowptr: Tensor, col: Tensor) -> Tenso
     return multiply(x, ones, rowptr, col, x.new_empty(rowptr.numel() - 1, x.size(1)))
 
 
-def _diagonal_forward(
+def diagonal_forward(
     maps: Tensor,
     weight: Tensor | None,
     ones: Tensor,
@@ -99,7 +99,7 @@ def _diagonal_forward(
     return off, degree, scale, at_edges, scaled
 
 
-def _diagonal_gradients(
+def diagonal_gradients(
     grad_off: Tensor,
     grad_degree: Tensor,
     maps: Tensor,
@@ -172,7 +172,7 @@ def _times(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def _full_forward(
+def full_forward(
     maps: Tensor,
     weight: Tensor | None,
     ones: Tensor,
@@ -193,7 +193,7 @@ def _full_forward(
     return off, _sum_at_nodes(squares, ones, rowptr, col)
 
 
-def _full_gradients(
+def full_gradients(
     grad_off: Tensor,
     grad_degree: Tensor,
     maps: Tensor,
@@ -259,21 +259,21 @@ def _fake_diagonal(maps, weight, ones, rowptr, col, receiver, normalize, augment
 
 _diagonal = Operator(
     "gnnzoo::sheaf_diagonal_terms",
-    _diagonal_forward,
+    diagonal_forward,
     _fake_diagonal,
     _diagonal_backward,
     _diagonal_save,
 )
 _diagonal_back = Operator(
     "gnnzoo::sheaf_diagonal_terms_backward",
-    _diagonal_gradients,
+    diagonal_gradients,
     lambda grad_off, grad_degree, maps, weight, *_: (
         torch.empty_like(maps),
         maps.new_empty(maps.size(0) // 2 if weight is not None else 0),
     ),
     refuse_double_backward,
 )
-_full = Operator("gnnzoo::sheaf_full_terms", _full_forward, _fake_full, _full_backward, _full_save)
+_full = Operator("gnnzoo::sheaf_full_terms", full_forward, _fake_full, _full_backward, _full_save)
 _full_back = Operator(
-    "gnnzoo::sheaf_full_terms_backward", _full_gradients, _fake_full_back, refuse_double_backward
+    "gnnzoo::sheaf_full_terms_backward", full_gradients, _fake_full_back, refuse_double_backward
 )

@@ -1,6 +1,7 @@
 """Run records, the store they are kept in, and the tables and plots made from them alone."""
 
 from gnnzoo.results.curves import read_curve_csv, write_curve_csv
+from gnnzoo.results.homophily_plot import plot_by_homophily
 from gnnzoo.results.plots import plot_comparison, plot_curve
 from gnnzoo.results.rechecks import Recheck, add_rechecks, same_scores
 from gnnzoo.results.record import (
@@ -50,6 +51,7 @@ __all__ = [
     "load_table",
     "missing",
     "new_record",
+    "plot_by_homophily",
     "plot_comparison",
     "plot_curve",
     "provenance",

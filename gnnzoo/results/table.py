@@ -1,6 +1,6 @@
 """A published table: which cells it has and what was reported for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -89,6 +89,8 @@ class Table:
         rows: Methods.
         baselines: Rows that all others are compared with.
         budget: Of every search for a row with a space; None if there is none.
+        plots: For each figure of the table, its rows; the one there is, ``homophily``, shows scores
+            against the homophily of the graphs, of all blocks that ask for it.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Table:
     rows: list[Row]
     baselines: list[str]
     budget: Budget | None = None
+    plots: dict[str, list[str]] = field(default_factory=dict)
 
     def cells(self) -> list[Cell]:
         """All cells, row by row; the overrides of the column come first."""

@@ -10,6 +10,8 @@ from typing import Any
 from gnnzoo.paths import experiments_root
 from gnnzoo.results.table import Budget, Column, Reported, Row, Table
 
+PLOTS = ("homophily",)
+
 
 class UnknownTableError(KeyError):
     """There is no table of that name."""
@@ -72,7 +74,7 @@ def _refuse_doubled_keys(node: Any) -> None:
 
 def _table(path: Path, raw: Any) -> Table:
     needed = ("title", "protocol", "metric", "seeds", "columns", "rows")
-    _check_keys("the table", raw, needed, ("unit", "mode", "baselines", "search"))
+    _check_keys("the table", raw, needed, ("unit", "mode", "baselines", "search", "plots"))
     unit = _one_of("unit", raw.get("unit", "percent"), ("percent", "plain"))
     metric, seeds = str(raw["metric"]), _seeds(raw["seeds"])
     columns = [
@@ -108,6 +110,7 @@ def _table(path: Path, raw: Any) -> Table:
         rows=rows,
         baselines=list(baselines),
         budget=budget,
+        plots=_plots(raw.get("plots", {}), names),
     )
 
 
@@ -118,6 +121,18 @@ def _budget(raw: Any) -> Budget:
         if type(value) is not int or value < least:
             raise ValueError(f"{key} of search must be a count from {least}, got {value!r}")
     return Budget(raw["trials"], _seeds(raw["seeds"]), final, _seeds(final_seeds))
+
+
+def _plots(raw: Any, names: Collection[str]) -> dict[str, list[str]]:
+    for plot, rows in _mapping("plots", raw).items():
+        _one_of("a plot", plot, PLOTS)
+        if not isinstance(rows, list) or not rows:
+            raise ValueError(f"plot {plot!r} must be a list of rows, got {rows!r}")
+        if unknown := [name for name in rows if name not in names]:
+            raise ValueError(
+                f"plot {plot!r} names {unknown[0]!r}, which is no row; rows: {_listed(names)}"
+            )
+    return raw
 
 
 def _column(name: str, raw: Any, metric: str, seeds: tuple[int, ...]) -> Column:

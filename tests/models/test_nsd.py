@@ -272,12 +272,16 @@ def test_relabelled_nodes_permute_what_connection_gives():
     torch.testing.assert_close(model(**inputs(model, moved)), model(x, EDGES)[order])
 
 
-def test_connection_adds_missing_directions_on_the_fly_only():
+def test_connection_adds_missing_directions():
     model, x = randomized(connection(undirected="symmetrize")), torch.randn(9, 6, dtype=F64)
     once = EDGES[:, EDGES[0] < EDGES[1]]
     torch.testing.assert_close(model(x, once), model(x, EDGES))
+    mixed = torch.where(torch.arange(once.size(1)) % 2 == 0, once, once.flip(0))
+    torch.testing.assert_close(model(x, mixed, maps=local_pca_maps(x, mixed, 2)), model(x, EDGES))
+    half = SheafGraph.from_graph(Graph.from_edge_index(once, 9), "symmetrize")
+    checks, maps = connection().double(), local_pca_maps(x, once, 2)
     with pytest.raises(ValueError, match=r"both directions of every edge; .*to_undirected"):
-        model(x, once, maps=local_pca_maps(x, once, 2))
+        checks(x, half, maps=maps)
 
 
 def test_connection_compiles_with_given_maps():

@@ -51,8 +51,6 @@ def test_loops_are_left_out_and_repeated_edges_merged():
     assert graph.num_input_edges == 7
     weight = torch.tensor([1.0, 1.0, 2.0, 2.0, 9.0, 3.0, 3.0])
     assert graph.pair_weights(weight).tolist() == [4.0, 2.0]
-    with pytest.raises(ValueError, match="every edge to occur once in each direction"):
-        graph.arrange(torch.randn(7, 2))
 
 
 def test_the_first_edge_without_reverse_is_named():
@@ -71,8 +69,25 @@ def test_symmetrize_adds_the_reverse_and_averages_weights():
     assert torch.equal(graph.ends, as_sheaf_graph(PATH, 3).ends)
     # The mean of 1 and 1; the two that run from 2 to 1 add up, and nothing runs back.
     assert graph.pair_weights(torch.tensor([1.0, 1.0, 2.0, 5.0])).tolist() == [1.0, 7.0]
-    with pytest.raises(ValueError, match="once in each direction"):
-        graph.arrange(torch.randn(4, 2))
+    maps = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [5.0, 6.0]])
+    with pytest.raises(ValueError, match="maps need both directions of every edge"):
+        graph.arrange(maps)
+    # Half-edges to 0, 1 (from 0 and from 2) and 2: nothing leads to 2.
+    arranged = graph.arrange(maps, missing=torch.tensor([7.0, 8.0]))
+    assert arranged.tolist() == [[3.0, 4.0], [5.0, 6.0], [1.0, 2.0], [7.0, 8.0]]
+
+
+def test_of_copies_of_an_edge_one_map_counts_and_they_must_agree():
+    messy = torch.cat([PATH, torch.tensor([[2, 0, 1], [2, 1, 0]])], dim=1)
+    graph = as_sheaf_graph(messy, 3)
+    maps = torch.randn(4, 2)
+    given = torch.cat([maps, torch.randn(1, 2), maps[:2]]).requires_grad_()
+    arranged = graph.arrange(given)
+    assert torch.equal(arranged, as_sheaf_graph(PATH, 3).arrange(maps))
+    arranged.sum().backward()
+    assert given.grad[:, 0].tolist() == [1, 1, 1, 1, 0, 0, 0]
+    with pytest.raises(ValueError, match="maps of copies of an edge must be equal"):
+        graph.arrange(torch.randn(7, 2))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,13 @@ import sys
 
 import pytest
 
-from gnnzoo.results import plot_comparison, plot_curve, read_curve_csv, write_curve_csv
+from gnnzoo.results import (
+    plot_by_homophily,
+    plot_comparison,
+    plot_curve,
+    read_curve_csv,
+    write_curve_csv,
+)
 
 
 def _rows(num_epochs, top=0.8):
@@ -60,3 +66,24 @@ def test_several_models_are_compared(tmp_path):
 def test_a_column_without_values_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no run has values in the column 'val_f1'"):
         plot_comparison({"MLP": [_rows(3)]}, tmp_path / "c.png", "x", column="val_f1")
+
+
+def test_scores_stand_in_the_order_of_homophily(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("gnnzoo.results.homophily_plot._save", lambda *args: drawn.append(args[0]))
+    scores = {
+        "MLP": {"Cora": (0.76, 0.01), "Texas": (0.8, 0.05)},
+        "GCN": {"Cora": (0.87, None), "unknown": (0.5, 0.1)},
+    }
+    plot_by_homophily(scores, {"Cora": 0.81, "Texas": 0.06}, tmp_path / "h.png", "Title")
+    (axes,) = drawn[0].axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["Texas\n0.06", "Cora\n0.81"]
+    mlp, gcn = (container.lines[0] for container in axes.containers)
+    assert (mlp.get_ydata() == [80.0, 76.0]).all()
+    assert (gcn.get_ydata() == [87.0]).all()
+    assert mlp.get_xdata()[1] < 1 < gcn.get_xdata()[0]
+
+
+def test_scores_by_homophily_become_a_file(tmp_path):
+    plot_by_homophily({"MLP": {"a": (0.5, 0.1)}}, {"a": 0.2}, tmp_path / "h.png", "Title")
+    assert _is_png(tmp_path / "h.png")

@@ -84,6 +84,9 @@ VALUE = ("rows", 0, "reported", "cora")
         (("columns", "cora"), None, "column 'cora' must be a mapping, got None"),
         (("baselines",), ["GIN"], "baselines names 'GIN', which is no row; rows: GCN, MLP"),
         (("baselines",), "GCN", "baselines must be a list of rows, got 'GCN'"),
+        (("plots",), {"degree": ["MLP"]}, "a plot must be homophily, got 'degree'"),
+        (("plots",), {"homophily": []}, "plot 'homophily' must be a list of rows, got"),
+        (("plots",), {"homophily": ["GIN"]}, "plot 'homophily' names 'GIN', which is no row"),
         (("columns",), {}, "columns must name at least one data set"),
         ((*VALUE, "mean"), True, "mean in the reported .* must be a number, got True"),
         (
