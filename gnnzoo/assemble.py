@@ -11,6 +11,7 @@ from torch import nn
 from gnnzoo.config import Composed, ConfigError, build, resolve_target
 from gnnzoo.data import (
     GraphDataset,
+    GraphTask,
     LinkTask,
     NodeTask,
     RowNormalizeFeatures,
@@ -24,7 +25,7 @@ class Parts:
     """The built parts of one run."""
 
     dataset: GraphDataset
-    task: NodeTask | LinkTask
+    task: NodeTask | LinkTask | GraphTask
     encoder: nn.Module
     head: nn.Module
     trainer: Any
@@ -45,6 +46,8 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     data = prepare(data, transforms, settings.features, encoder_type, device)
     task = replace(task, data=data, transforms=tuple(transforms))
     head = build(settings.head, trusted, task=task.without_test()).to(device)
+    if hasattr(head, "check"):
+        head.check(encoder_type)
     if head.width == 0 and getattr(encoder_type, "reads_features", True):
         raise ConfigError(
             "head.predictor reads no embeddings; model=none trainer=none goes with it"
@@ -96,7 +99,7 @@ def prepare(
         )
     if features.sparse == "always":
         data = SparsifyFeatures(max_density=1.0)(data)
-    elif features.sparse == "auto" and reads_sparse and device.type == "cpu":
+    elif features.sparse == "auto" and reads_sparse and device.type == "cpu" and "ptr" not in data:
         data = SparsifyFeatures()(data)
     return data.to(device)
 

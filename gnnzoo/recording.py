@@ -101,7 +101,8 @@ class Recording:
         parts = build_parts(self.composed, device)
         if not self.in_sweep and settings.progress != "none":
             print(f"recipe: {self.composed.tuned or 'untuned defaults'}", file=sys.stderr)
-        size = parts.task.data.num_nodes + parts.task.data.num_edges
+        whole = parts.task.data.num_nodes + parts.task.data.num_edges
+        size = getattr(parts.head, "step_rows", whole)
         if settings.threads is None and size < SMALL_GRAPH:
             torch.set_num_threads(1)
         self._describe(parts, device)

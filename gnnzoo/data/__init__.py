@@ -7,9 +7,13 @@ from gnnzoo.data.combined_hops import CombinedHops
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
+from gnnzoo.data.digits_grid import digits_grid
 from gnnzoo.data.direction import AMUDTransform, choose_direction
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
+from gnnzoo.data.graph_protocol import GraphFolds, NamedGraphs
+from gnnzoo.data.graph_task import GraphSet, GraphTask
+from gnnzoo.data.graph_union import UnionBatches, graph_union
 from gnnzoo.data.heart import HeartLinks
 from gnnzoo.data.heterophilous import heterophilous
 from gnnzoo.data.link_checks import check_links
@@ -49,12 +53,16 @@ __all__ = [
     "DirectedPatterns",
     "GraphDataset",
     "GraphFileError",
+    "GraphFolds",
+    "GraphSet",
+    "GraphTask",
     "HeartLinks",
     "LinkParts",
     "LinkSplit",
     "LinkTask",
     "LocalPCAMaps",
     "MissingDataError",
+    "NamedGraphs",
     "NamedLinks",
     "NamedSplit",
     "NeighborBatches",
@@ -70,6 +78,7 @@ __all__ = [
     "SmoothFeatures",
     "SparsifyFeatures",
     "UniformNegatives",
+    "UnionBatches",
     "UnknownDatasetError",
     "UnsafePickleError",
     "amud",
@@ -78,8 +87,10 @@ __all__ = [
     "check_links",
     "choose_direction",
     "digits",
+    "digits_grid",
     "geom_gcn",
     "graph_file",
+    "graph_union",
     "heterophilous",
     "load_card",
     "ogb_link",

@@ -9,6 +9,7 @@ from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
 from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.graph_pooling import GraphPooling
 from gnnzoo.nn.hop_attention import HopAttention
 from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAllocation
 from gnnzoo.nn.ncn_predictor import NCNPredictor
@@ -41,6 +42,7 @@ __all__ = [
     "GCNConv",
     "GINConv",
     "GatedGCNConv",
+    "GraphPooling",
     "HopAttention",
     "Katz",
     "MLPPredictor",
