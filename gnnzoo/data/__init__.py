@@ -39,6 +39,7 @@ from gnnzoo.data.transforms import (
     SmoothFeatures,
     SparsifyFeatures,
 )
+from gnnzoo.data.tudataset import load_folds, tudataset
 from gnnzoo.data.wikics import wikics
 
 __all__ = [
@@ -93,9 +94,11 @@ __all__ = [
     "graph_union",
     "heterophilous",
     "load_card",
+    "load_folds",
     "ogb_link",
     "ogb_node",
     "planetoid",
     "telegram",
+    "tudataset",
     "wikics",
 ]

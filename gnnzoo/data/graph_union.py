@@ -129,7 +129,7 @@ class UnionBatches:
         """
         choice = BlockChoice(self.ptr, graphs)
         edges, owner = row_entries(self.edge_ptr, graphs)
-        edge_index = self.edge_index.index_select(1, edges) + choice.shift[owner]
+        edge_index = self.edge_index.index_select(1, edges) + choice.shift.index_select(0, owner)
         part = Data(edge_index=edge_index, num_nodes=choice.rows.numel())
         part.batch, part.ptr = choice.owner, choice.ptr
         for key, value in self.nodes.items():

@@ -45,7 +45,7 @@ class BlockChoice:
         entries, owner = row_entries(first, self.chosen)
         moved = _starts(first[self.chosen + 1] - first[self.chosen])[:-1] - first[self.chosen]
         other, perm = whole.transposed()
-        perm = perm[entries] + moved[owner]
+        perm = _take(perm, entries) + _take(moved, owner)
         part = self._shifted(whole, entries, owner)
         if other is whole:
             part._transposed = (None, perm)
@@ -59,8 +59,8 @@ class BlockChoice:
 
     def _shifted(self, whole: CSR, entries: Tensor, owner: Tensor) -> CSR:
         dtype, size = whole.col.dtype, self.rows.numel()
-        col = whole.col[entries] + self.shift.to(dtype)[owner]
-        rowptr = _starts(whole.row_counts()[self.rows])
+        col = _take(whole.col, entries) + _take(self.shift.to(dtype), owner)
+        rowptr = _starts(_take(whole.row_counts(), self.rows))
         return CSR(rowptr, col, size, size)
 
 
@@ -81,7 +81,8 @@ class GraphBlocks(Graph):
     ) -> None:
         csr, _ = choice.pattern(whole.csr)
         first = whole.csr.rowptr[choice.whole_ptr[choice.chosen]].long()
-        slot = whole.slot[edges] + (csr.rowptr[choice.ptr[:-1]].long() - first)[edge_owner]
+        moved = csr.rowptr[choice.ptr[:-1]].long() - first
+        slot = _take(whole.slot, edges) + _take(moved, edge_owner)
         super().__init__(csr, slot)
         self.whole, self.choice = whole, choice
 
@@ -91,7 +92,7 @@ class GraphBlocks(Graph):
             return super()._make_kept(kind, add_self_loops, dtype)
         whole = self.whole._kept(kind, add_self_loops, dtype)
         csr, entries = self.choice.pattern(whole.csr)
-        kept = SparseMatrix(csr, whole.values[entries], whole.symmetric)
+        kept = SparseMatrix(csr, _take(whole.values, entries), whole.symmetric)
         kept.transposed()
         return kept
 
@@ -109,3 +110,8 @@ def _starts(counts: Tensor) -> Tensor:
     starts = counts.new_zeros(counts.numel() + 1)
     torch.cumsum(counts, 0, dtype=counts.dtype, out=starts[1:])
     return starts
+
+
+def _take(values: Tensor, places: Tensor) -> Tensor:
+    """``values[places]``, several times faster than writing it so on a CPU."""
+    return values.index_select(0, places)
