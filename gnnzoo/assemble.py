@@ -17,7 +17,14 @@ from gnnzoo.data import (
     RowNormalizeFeatures,
     SparsifyFeatures,
 )
-from gnnzoo.features import add_ids, choose_kind, edge_transforms, embedded, num_channels
+from gnnzoo.features import (
+    add_ids,
+    choose_kind,
+    edge_channels,
+    embedded,
+    input_transforms,
+    num_channels,
+)
 
 
 @dataclass
@@ -41,7 +48,7 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     transforms = [build(node, trusted) for node in model.pop("transform", None) or []]
     encoder_type = resolve_target(model["_target_"], trusted)
     kind = choose_kind(settings.features, task.data, encoder_type)
-    transforms = edge_transforms(kind) + transforms
+    transforms = input_transforms(settings.features, kind) + transforms
     data = add_ids(task.data, kind)
     data = prepare(data, transforms, settings.features, encoder_type, device)
     task = replace(task, data=data, transforms=tuple(transforms))
@@ -59,10 +66,12 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
             "on sampled parts of it; batching=full trains on the whole graph"
         )
     known = {name: getattr(data, name) for name in getattr(encoder_type, "needs", ())}
-    known["in_channels"] = num_channels(settings.features, data, kind)
+    if "num_edge_features" in known:
+        known["num_edge_features"] = edge_channels(data, head.width)
+    known["in_channels"] = num_channels(settings.features, data, kind, head.width)
     known["out_channels"] = head.width
     encoder = build(model, trusted, **known)
-    encoder = embedded(encoder, settings.features, data, kind).to(device)
+    encoder = embedded(encoder, settings.features, data, kind, head.width).to(device)
     if samples:
         _warn_of_short_samples(encoder, len(head.batching.num_neighbors))
     return Parts(dataset, task, encoder, head, build(settings.trainer, trusted))

@@ -9,6 +9,7 @@ from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
 from gnnzoo.data.digits_grid import digits_grid
 from gnnzoo.data.direction import AMUDTransform, choose_direction
+from gnnzoo.data.encodings import LaplacianEncoding, RandomWalkEncoding
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.graph_protocol import GraphFolds, NamedGraphs
@@ -25,7 +26,9 @@ from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
+from gnnzoo.data.ogb_graphs import ogb_graphs
 from gnnzoo.data.ogb_links import ogb_link
+from gnnzoo.data.one_hot import OneHotCategories
 from gnnzoo.data.patterns import DirectedPatterns
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
@@ -58,6 +61,7 @@ __all__ = [
     "GraphSet",
     "GraphTask",
     "HeartLinks",
+    "LaplacianEncoding",
     "LinkParts",
     "LinkSplit",
     "LinkTask",
@@ -68,11 +72,13 @@ __all__ = [
     "NamedSplit",
     "NeighborBatches",
     "NodeTask",
+    "OneHotCategories",
     "PyGRandomLinks",
     "RandomDestinations",
     "RandomLinks",
     "RandomPerClass",
     "RandomShares",
+    "RandomWalkEncoding",
     "ReverseGraph",
     "RowBatches",
     "RowNormalizeFeatures",
@@ -95,6 +101,7 @@ __all__ = [
     "heterophilous",
     "load_card",
     "load_folds",
+    "ogb_graphs",
     "ogb_link",
     "ogb_node",
     "planetoid",

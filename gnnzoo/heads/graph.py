@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -47,8 +48,8 @@ class GraphHead(nn.Module):
         act: Name of the activation between them.
         shrink: Whether each layer is half as wide as the one before.
         loss: Of values ``mse`` or ``l1``; None: ``mse``, or ``l1`` where the metric is ``mae``.
-        target_scaling: Of values, ``none``, or ``standard``: learn them less the mean and divided by
-            the deviation of the training part. Metrics are in original units either way.
+        target_scaling: Of values, ``none``, or ``standard``: learn them with the mean and deviation
+            of the training part taken out. Metrics are in original units either way.
         batch_size: Most training graphs per step.
         eval_batch_rows: Most nodes and edges scored at a time in validation and test; one graph of
             more is scored by itself.
@@ -93,7 +94,11 @@ class GraphHead(nn.Module):
         check_count("eval_batch_rows", eval_batch_rows, 1)
         if task.target != "values" and (loss is not None or target_scaling != "none"):
             raise ValueError(f"head.loss and head.target_scaling are for values, not {task.target}")
-        self.target, self.batch_size, self.eval_batch_rows = task.target, batch_size, eval_batch_rows
+        self.target, self.batch_size, self.eval_batch_rows = (
+            task.target,
+            batch_size,
+            eval_batch_rows,
+        )
         self.l1 = loss == "l1" or (loss is None and task.metric == "mae")
         names = dict.fromkeys([task.metric, *metrics])
         self.metrics = {name: graph_metric(name, task.target) for name in names}
@@ -134,8 +139,12 @@ class GraphHead(nn.Module):
         """Refuse an encoder that cannot embed graphs it has not seen, and take one that pools.
 
         Raises:
-            ValueError: If its weights belong to the nodes of one graph.
+            ValueError: If its weights belong to the nodes of one graph, or it embeds nothing.
         """
+        if not getattr(encoder_type, "reads_features", True):
+            raise ValueError(
+                f"{encoder_type.__name__} embeds nothing that could be pooled; model=gin does"
+            )
         if getattr(encoder_type, "fits_one_graph", False):
             raise ValueError(
                 f"{encoder_type.__name__} has weights for each node of one graph and says nothing "
@@ -230,6 +239,6 @@ def _mlp(
 ) -> nn.Sequential:
     widths = [max(channels >> layer, 1) if shrink else channels for layer in range(num_layers)]
     parts: list[nn.Module] = []
-    for read, made in zip(widths, widths[1:], strict=False):
+    for read, made in pairwise(widths):
         parts += [nn.Linear(read, made), make_activation(act), nn.Dropout(dropout)]
     return nn.Sequential(*parts, nn.Linear(widths[-1], out_channels))

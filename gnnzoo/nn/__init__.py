@@ -1,6 +1,7 @@
 """Layers. They need PyTorch and PyG only and take a Tensor, EdgeIndex or `Graph` as edges."""
 
 from gnnzoo.nn.appnp import APPNP
+from gnnzoo.nn.category_embedding import CategoryEmbedding
 from gnnzoo.nn.dagnn_prop import DAGNNProp
 from gnnzoo.nn.dir_conv import DirConv
 from gnnzoo.nn.features import FeatureDropout, FeatureLinear
@@ -9,6 +10,7 @@ from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
 from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.gine_conv import GINEConv
 from gnnzoo.nn.graph_pooling import GraphPooling
 from gnnzoo.nn.hop_attention import HopAttention
 from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAllocation
@@ -30,6 +32,7 @@ from gnnzoo.nn.walk_heuristics import Katz, PersonalizedPageRank
 __all__ = [
     "APPNP",
     "AdamicAdar",
+    "CategoryEmbedding",
     "CommonNeighbors",
     "DAGNNProp",
     "DirConv",
@@ -41,6 +44,7 @@ __all__ = [
     "GCN2Conv",
     "GCNConv",
     "GINConv",
+    "GINEConv",
     "GatedGCNConv",
     "GraphPooling",
     "HopAttention",
