@@ -47,14 +47,14 @@ class BlockChoice:
         other, perm = whole.transposed()
         perm = _take(perm, entries) + _take(moved, owner)
         part = self._shifted(whole, entries, owner)
-        if other is whole:
-            part._transposed = (None, perm)
-        else:
-            turned = self._shifted(other, entries, owner)
-            part._transposed = (turned, perm)
-            back = torch.empty_like(perm)
-            back[perm] = torch.arange(perm.numel(), device=perm.device)
-            turned._origin = (weakref.ref(part), back)
+        turned = part if other is whole else self._shifted(other, entries, owner)
+        if turned is part or _equal(turned, part):
+            part._transposed = (None, perm)  # some graphs of a directed union may be undirected
+            return part, entries
+        part._transposed = (turned, perm)
+        back = torch.empty_like(perm)
+        back[perm] = torch.arange(perm.numel(), device=perm.device)
+        turned._origin = (weakref.ref(part), back)
         return part, entries
 
     def _shifted(self, whole: CSR, entries: Tensor, owner: Tensor) -> CSR:
@@ -110,6 +110,10 @@ def _starts(counts: Tensor) -> Tensor:
     starts = counts.new_zeros(counts.numel() + 1)
     torch.cumsum(counts, 0, dtype=counts.dtype, out=starts[1:])
     return starts
+
+
+def _equal(one: CSR, other: CSR) -> bool:
+    return torch.equal(one.rowptr, other.rowptr) and torch.equal(one.col, other.col)
 
 
 def _take(values: Tensor, places: Tensor) -> Tensor:
