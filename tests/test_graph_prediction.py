@@ -40,7 +40,8 @@ def test_what_the_nodes_say_of_a_graph_is_learnt():
     assert head.test(encoder, task.test)["accuracy"] > 0.7
 
 
-def test_digits_are_told_by_their_pixels_and_the_run_is_recorded(workspace):
+def test_digits_are_told_by_their_pixels_and_the_run_is_recorded(workspace, monkeypatch):
+    monkeypatch.setenv("GNNZOO_DATA", str(workspace / "datasets"))
     record = run(
         dataset="digits_grid",
         model="gin",

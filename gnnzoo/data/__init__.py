@@ -30,11 +30,13 @@ from gnnzoo.data.ogb_graphs import ogb_graphs
 from gnnzoo.data.ogb_links import ogb_link
 from gnnzoo.data.one_hot import OneHotCategories
 from gnnzoo.data.patterns import DirectedPatterns
+from gnnzoo.data.peptides import peptides
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
 from gnnzoo.data.reverse_graph import ReverseGraph
 from gnnzoo.data.row_batches import RowBatches
+from gnnzoo.data.stored_parts import superpixels, zinc
 from gnnzoo.data.telegram import telegram
 from gnnzoo.data.transforms import (
     CSRGraph,
@@ -104,8 +106,11 @@ __all__ = [
     "ogb_graphs",
     "ogb_link",
     "ogb_node",
+    "peptides",
     "planetoid",
+    "superpixels",
     "telegram",
     "tudataset",
     "wikics",
+    "zinc",
 ]

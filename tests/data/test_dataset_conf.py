@@ -93,6 +93,7 @@ def test_every_protocol_builds(name, settings):
 
 GRAPH_METRICS = {
     "official_graphs": "roc_auc",
+    **{"peptides_func/graph": "ap", "peptides_struct/graph": "mae", "zinc/graph": "mae"},
     **{f"ogbg_{name}/graph": "roc_auc" for name in ("molhiv", "molbace", "molbbbp")},
     **{f"ogbg_{name}/graph": "rmse" for name in ("molesol", "molfreesolv")},
 }
