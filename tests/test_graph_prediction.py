@@ -7,10 +7,11 @@ from gnnzoo import run
 from gnnzoo.config import ConfigError
 from gnnzoo.data import CSRGraph, NamedGraphs
 from gnnzoo.heads import GraphHead
-from gnnzoo.models import GIN
+from gnnzoo.models import GIN, MLP
 from gnnzoo.train import Backprop
 from gnnzoo.train.backprop import TrainingInterrupted
 from gnnzoo.train.checkpoint import Checkpoint
+from gnnzoo.train.stopping import Patience
 from tests.reference.graph_sets import small_set
 
 
@@ -38,6 +39,20 @@ def test_what_the_nodes_say_of_a_graph_is_learnt():
     best = fitted.selection.best["accuracy"]
     torch.nn.ModuleDict({"encoder": encoder, "head": head}).load_state_dict(best.state)
     assert head.test(encoder, task.test)["accuracy"] > 0.7
+
+
+def test_training_stops_when_an_error_no_longer_falls():
+    """The rule waits for a lower error, not for a higher one."""
+    task = NamedGraphs("thirds", metric="rmse")(small_set("values", num_graphs=60), seed=0)
+    torch.manual_seed(0)
+    head, encoder = GraphHead(task.without_test(), 16, pooling="sum"), MLP(3, 16, 16, dropout=0.0)
+    rule = Patience(3, monitor="metric")
+    recipe = Backprop(epochs=40, lr=0.005, weight_decay=0.0, stopping=rule)
+    fitted = recipe.fit(encoder, head)
+    errors = [row["val_rmse"] for row in fitted.curve]
+    assert fitted.selection.best["rmse"].val == min(errors)
+    assert len(errors) > 10
+    assert min(errors) < 0.8 * errors[0]
 
 
 def test_digits_are_told_by_their_pixels_and_the_run_is_recorded(workspace, monkeypatch):
