@@ -55,6 +55,10 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     head = build(settings.head, trusted, task=task.without_test()).to(device)
     if hasattr(head, "check"):
         head.check(encoder_type)
+    elif getattr(encoder_type, "returns_graphs", False):
+        raise ConfigError(
+            f"{encoder_type.__name__} embeds whole graphs, not nodes; head=graph goes with it"
+        )
     if head.width == 0 and getattr(encoder_type, "reads_features", True):
         raise ConfigError(
             "head.predictor reads no embeddings; model=none trainer=none goes with it"

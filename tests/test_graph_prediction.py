@@ -89,6 +89,10 @@ def test_digits_are_told_by_their_pixels_and_the_run_is_recorded(workspace, monk
         ),
         ({"protocol": "fixed"}, "digits_grid has no split named 'fixed'"),
         ({"dataset": "digits", "head": "graph", "protocol": "digits/node"}, "predicts of whole"),
+        (
+            {"dataset": "digits", "head": "node", "model": "fingerprint"},
+            "Fingerprint embeds whole graphs, not nodes",
+        ),
         ({"batching": "neighbors"}, "takes no argument 'batching'"),
     ],
 )
