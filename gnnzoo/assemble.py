@@ -11,12 +11,20 @@ from torch import nn
 from gnnzoo.config import Composed, ConfigError, build, resolve_target
 from gnnzoo.data import (
     GraphDataset,
+    GraphTask,
     LinkTask,
     NodeTask,
     RowNormalizeFeatures,
     SparsifyFeatures,
 )
-from gnnzoo.features import add_ids, choose_kind, edge_transforms, embedded, num_channels
+from gnnzoo.features import (
+    add_ids,
+    choose_kind,
+    edge_channels,
+    embedded,
+    input_transforms,
+    num_channels,
+)
 
 
 @dataclass
@@ -24,7 +32,7 @@ class Parts:
     """The built parts of one run."""
 
     dataset: GraphDataset
-    task: NodeTask | LinkTask
+    task: NodeTask | LinkTask | GraphTask
     encoder: nn.Module
     head: nn.Module
     trainer: Any
@@ -40,11 +48,17 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
     transforms = [build(node, trusted) for node in model.pop("transform", None) or []]
     encoder_type = resolve_target(model["_target_"], trusted)
     kind = choose_kind(settings.features, task.data, encoder_type)
-    transforms = edge_transforms(kind) + transforms
+    transforms = input_transforms(settings.features, kind) + transforms
     data = add_ids(task.data, kind)
     data = prepare(data, transforms, settings.features, encoder_type, device)
     task = replace(task, data=data, transforms=tuple(transforms))
     head = build(settings.head, trusted, task=task.without_test()).to(device)
+    if hasattr(head, "check"):
+        head.check(encoder_type)
+    elif getattr(encoder_type, "returns_graphs", False):
+        raise ConfigError(
+            f"{encoder_type.__name__} embeds whole graphs, not nodes; head=graph goes with it"
+        )
     if head.width == 0 and getattr(encoder_type, "reads_features", True):
         raise ConfigError(
             "head.predictor reads no embeddings; model=none trainer=none goes with it"
@@ -56,10 +70,12 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
             "on sampled parts of it; batching=full trains on the whole graph"
         )
     known = {name: getattr(data, name) for name in getattr(encoder_type, "needs", ())}
-    known["in_channels"] = num_channels(settings.features, data, kind)
+    if "num_edge_features" in known:
+        known["num_edge_features"] = edge_channels(data, head.width)
+    known["in_channels"] = num_channels(settings.features, data, kind, head.width)
     known["out_channels"] = head.width
     encoder = build(model, trusted, **known)
-    encoder = embedded(encoder, settings.features, data, kind).to(device)
+    encoder = embedded(encoder, settings.features, data, kind, head.width).to(device)
     if samples:
         _warn_of_short_samples(encoder, len(head.batching.num_neighbors))
     return Parts(dataset, task, encoder, head, build(settings.trainer, trusted))
@@ -96,7 +112,7 @@ def prepare(
         )
     if features.sparse == "always":
         data = SparsifyFeatures(max_density=1.0)(data)
-    elif features.sparse == "auto" and reads_sparse and device.type == "cpu":
+    elif features.sparse == "auto" and reads_sparse and device.type == "cpu" and "ptr" not in data:
         data = SparsifyFeatures()(data)
     return data.to(device)
 

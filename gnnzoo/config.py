@@ -40,12 +40,14 @@ __all__ = [
 class Features:
     """How node features enter the encoder."""
 
-    kind: str = (
-        "auto"  # auto | given | degree | ids | embedding; auto: given or, where none, embedding
-    )
+    # auto: given or, where there are none, a learned embedding of each node of the graph
+    kind: str = "auto"  # auto | given | degree | ids | embedding | onehot (of categories)
     embedding_channels: int = 256  # width of a learned embedding
     normalize: str = "none"  # none | row: divide each row by its sum
     sparse: str = "auto"  # auto | always | never: keep mostly-zero features as a sparse matrix
+    random_walk_steps: int = 0  # steps after which a walk's return is encoded; 0: none
+    laplacian_vectors: int = 0  # eigenvectors of the normalised Laplacian; 0: none
+    encoding_channels: int = 16  # width that each of these encodings is mapped to
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gnnzoo.config import Composed, ConfigError, build, compose, refuse_missing
-from gnnzoo.data import GraphDataset, NodeTask, amud, amud_over_splits
+from gnnzoo.data import GraphDataset, GraphSet, NodeTask, amud, amud_over_splits
 from gnnzoo.data.amud import NAME, AMUDResult
 from gnnzoo.data.measures import degree_tensors, edge_measures, measure
 from gnnzoo.data.suitability import advise
@@ -41,6 +41,11 @@ def inspect_dataset(overrides: list[str]) -> dict[str, Any]:
     make_folder(runs_root(), "GNNZOO_RUNS")
     trusted = composed.trusted()
     dataset = build(composed.settings.dataset, trusted)
+    if isinstance(dataset, GraphSet):
+        raise ConfigError(
+            f"{dataset.name} holds {dataset.num_graphs:,} graphs, but gnnzoo inspect looks at one; "
+            f"its card says what it is: gnnzoo list datasets {dataset.name}"
+        )
     data = dataset.data
     report = {"dataset": _title(composed, dataset), **measure(data, dataset.num_classes)}
     if stored := _stored(composed.settings.dataset, trusted):

@@ -104,7 +104,8 @@ class Recording:
             print(f"recipe: {self.composed.tuned or 'untuned defaults'}", file=sys.stderr)
             if direction is not None:
                 print(f"direction: {direction.why}", file=sys.stderr)
-        size = parts.task.data.num_nodes + parts.task.data.num_edges
+        whole = parts.task.data.num_nodes + parts.task.data.num_edges
+        size = getattr(parts.head, "step_rows", whole)
         if settings.threads is None and size < SMALL_GRAPH:
             torch.set_num_threads(1)
         self._describe(parts, device)

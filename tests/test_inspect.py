@@ -186,3 +186,9 @@ def test_a_runs_folder_that_cannot_be_is_named_with_its_setting(run, workspace, 
     status, _, err = run("dataset=digits")
     assert status == 1
     assert "GNNZOO_RUNS names" in err
+
+
+def test_a_set_of_graphs_is_not_one_graph(run):
+    status, _, err = run("dataset=digits_grid")
+    assert status != 0
+    assert "digits_grid holds 1,797 graphs, but gnnzoo inspect looks at one" in err

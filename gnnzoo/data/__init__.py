@@ -7,9 +7,14 @@ from gnnzoo.data.combined_hops import CombinedHops
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
+from gnnzoo.data.digits_grid import digits_grid
 from gnnzoo.data.direction import AMUDTransform, choose_direction
+from gnnzoo.data.encodings import LaplacianEncoding, RandomWalkEncoding
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
+from gnnzoo.data.graph_protocol import GraphFolds, NamedGraphs
+from gnnzoo.data.graph_task import GraphSet, GraphTask
+from gnnzoo.data.graph_union import UnionBatches, graph_union
 from gnnzoo.data.heart import HeartLinks
 from gnnzoo.data.heterophilous import heterophilous
 from gnnzoo.data.link_checks import check_links
@@ -21,13 +26,17 @@ from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
+from gnnzoo.data.ogb_graphs import ogb_graphs
 from gnnzoo.data.ogb_links import ogb_link
+from gnnzoo.data.one_hot import OneHotCategories
 from gnnzoo.data.patterns import DirectedPatterns
+from gnnzoo.data.peptides import peptides
 from gnnzoo.data.pickles import UnsafePickleError
 from gnnzoo.data.planetoid import planetoid
 from gnnzoo.data.protocol import NamedSplit, NodeTask, RandomPerClass, RandomShares
 from gnnzoo.data.reverse_graph import ReverseGraph
 from gnnzoo.data.row_batches import RowBatches
+from gnnzoo.data.stored_parts import superpixels, zinc
 from gnnzoo.data.telegram import telegram
 from gnnzoo.data.transforms import (
     CSRGraph,
@@ -35,6 +44,7 @@ from gnnzoo.data.transforms import (
     SmoothFeatures,
     SparsifyFeatures,
 )
+from gnnzoo.data.tudataset import load_folds, tudataset
 from gnnzoo.data.wikics import wikics
 
 __all__ = [
@@ -49,27 +59,35 @@ __all__ = [
     "DirectedPatterns",
     "GraphDataset",
     "GraphFileError",
+    "GraphFolds",
+    "GraphSet",
+    "GraphTask",
     "HeartLinks",
+    "LaplacianEncoding",
     "LinkParts",
     "LinkSplit",
     "LinkTask",
     "LocalPCAMaps",
     "MissingDataError",
+    "NamedGraphs",
     "NamedLinks",
     "NamedSplit",
     "NeighborBatches",
     "NodeTask",
+    "OneHotCategories",
     "PyGRandomLinks",
     "RandomDestinations",
     "RandomLinks",
     "RandomPerClass",
     "RandomShares",
+    "RandomWalkEncoding",
     "ReverseGraph",
     "RowBatches",
     "RowNormalizeFeatures",
     "SmoothFeatures",
     "SparsifyFeatures",
     "UniformNegatives",
+    "UnionBatches",
     "UnknownDatasetError",
     "UnsafePickleError",
     "amud",
@@ -78,13 +96,21 @@ __all__ = [
     "check_links",
     "choose_direction",
     "digits",
+    "digits_grid",
     "geom_gcn",
     "graph_file",
+    "graph_union",
     "heterophilous",
     "load_card",
+    "load_folds",
+    "ogb_graphs",
     "ogb_link",
     "ogb_node",
+    "peptides",
     "planetoid",
+    "superpixels",
     "telegram",
+    "tudataset",
     "wikics",
+    "zinc",
 ]

@@ -13,10 +13,13 @@ from gnnzoo.models.gatedgcn import GatedGCN
 from gnnzoo.models.gcn import GCN
 from gnnzoo.models.gcnii import GCNII
 from gnnzoo.models.gin import GIN
+from gnnzoo.models.gine import GINE
+from gnnzoo.models.input_encoding import InputEncoding
 from gnnzoo.models.inputs import inputs
 from gnnzoo.models.layerwise import encode_layerwise
 from gnnzoo.models.linkx import LINKX
 from gnnzoo.models.mlp import MLP
+from gnnzoo.models.multisets import DeepSets, Fingerprint
 from gnnzoo.models.ncn_mpnn import NCNMPNN
 from gnnzoo.models.no_encoder import NoEncoder
 from gnnzoo.models.node_embedding import NodeEmbedding
@@ -34,6 +37,7 @@ __all__ = [
     "GCN",
     "GCNII",
     "GIN",
+    "GINE",
     "LINKX",
     "MLP",
     "NCNMPNN",
@@ -44,8 +48,11 @@ __all__ = [
     "Context",
     "ContinuousNSD",
     "ConvNet",
+    "DeepSets",
     "DirGNN",
+    "Fingerprint",
     "GatedGCN",
+    "InputEncoding",
     "NoEncoder",
     "NodeEmbedding",
     "TrainedOutput",

@@ -23,8 +23,8 @@ def inputs(encoder: nn.Module, data: Any) -> dict[str, Any]:
     """Keyword arguments for ``encoder(**inputs(encoder, data))``.
 
     Args:
-        encoder: Any module; a compiled one is looked through, and ``reads_as`` names the module
-            whose signature counts.
+        encoder: Any module; a compiled one is looked through, ``reads_as`` names the module whose
+            signature counts, and ``reads_too`` further fields that are needed.
         data: PyG ``Data`` or ``Batch``, or anything with the fields as attributes.
 
     Returns:
@@ -35,9 +35,12 @@ def inputs(encoder: nn.Module, data: Any) -> dict[str, Any]:
             makes it), or the features are sparse and the encoder reads dense ones only.
     """
     module = getattr(encoder, "_orig_mod", encoder)
-    module = getattr(module, "reads_as", module)
+    further: list[tuple[str, bool]] = []
+    while hasattr(module, "reads_as"):
+        further += [(name, True) for name in getattr(module, "reads_too", ())]
+        module = module.reads_as
     fields = {}
-    for name, required in _signature(type(module).forward):
+    for name, required in [*_signature(type(module).forward), *further]:
         value = getattr(data, name, None)
         if value is not None:
             fields[name] = value

@@ -2,6 +2,7 @@
 
 from gnnzoo.nn.appnp import APPNP
 from gnnzoo.nn.bidirectional_mamba import BidirectionalMamba
+from gnnzoo.nn.category_embedding import CategoryEmbedding
 from gnnzoo.nn.dagnn_prop import DAGNNProp
 from gnnzoo.nn.dir_conv import DirConv
 from gnnzoo.nn.features import FeatureDropout, FeatureLinear
@@ -10,7 +11,9 @@ from gnnzoo.nn.gated_gcn_conv import GatedGCNConv
 from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
+from gnnzoo.nn.gine_conv import GINEConv
 from gnnzoo.nn.graph_mamba_block import GraphMambaBlock
+from gnnzoo.nn.graph_pooling import GraphPooling
 from gnnzoo.nn.hop_attention import HopAttention
 from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAllocation
 from gnnzoo.nn.ncn_predictor import NCNPredictor
@@ -34,6 +37,7 @@ __all__ = [
     "APPNP",
     "AdamicAdar",
     "BidirectionalMamba",
+    "CategoryEmbedding",
     "CommonNeighbors",
     "DAGNNProp",
     "DirConv",
@@ -45,8 +49,10 @@ __all__ = [
     "GCN2Conv",
     "GCNConv",
     "GINConv",
+    "GINEConv",
     "GatedGCNConv",
     "GraphMambaBlock",
+    "GraphPooling",
     "HopAttention",
     "Katz",
     "MLPPredictor",

@@ -133,7 +133,8 @@ class Backprop:
                 if (epoch + 1) % self.eval_every == 0 or epoch + 1 == self.epochs:
                     scores = loop.validate(epoch)
                     reporter.update(epoch, loss, metric, scores[metric])
-                    if loop.should_stop(epoch, scores["loss"], scores[metric]):
+                    judged = scores[metric] if head.modes[metric] == "max" else -scores[metric]
+                    if loop.should_stop(epoch, scores["loss"], judged):
                         break
                 if checkpoint is not None and epoch + 1 < self.epochs:
                     loop.checkpoint(checkpoint, epoch)

@@ -34,7 +34,8 @@ class Progress:
         params = " ".join(f"{key}={value}" for key, value in trial.params.items()) or "the start"
         result = trial.error if trial.mean is None else f"{trial.mean:.4f}"
         best = "".join(
-            f"  best {self.metric} {b.mean:.4f} (trial {b.number})" for b in best_of(self.ended, 1)
+            f"  best {self.metric} {b.mean:.4f} (trial {b.number})"
+            for b in best_of(self.ended, 1, self.metric)
         )
         print(
             f"{self.what} {len(self.ended)}/{self.total}{best}  {self._left()}  "

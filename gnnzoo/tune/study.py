@@ -138,7 +138,7 @@ class Study:
                 f"(remove {self.search.folder} to search again)"
             )
         different = [trial for trial in counted if self._first_alike(trial.number) == trial.number]
-        best = best_of(different, max(self.search.num_finalists, 1))
+        best = best_of(different, max(self.search.num_finalists, 1), self.search.metric)
         return self._best_finalist(best) if self.search.num_finalists else best[0]
 
     def _best_finalist(self, finalists: list[Trial]) -> Trial:
@@ -153,7 +153,7 @@ class Study:
         for trial in list(stage.begun.values()):  # the first stage had all of its seeds
             self._end(stage, trial, progress)
         again = [stage.ended[trial.number] for trial in finalists]
-        if not (best := best_of(again, 1)):
+        if not (best := best_of(again, 1, self.search.metric)):
             raise ConfigError(
                 f"all {len(again)} finalists failed on some seed; trial {again[0].number}: "
                 f"{again[0].error} (remove {self.search.folder} to search again)"

@@ -10,6 +10,8 @@ from typing import Any
 
 from gnnzoo.files import write_text
 
+LOWER_IS_BETTER = ("rmse", "mae")
+
 
 @dataclass(frozen=True)
 class Score:
@@ -62,10 +64,17 @@ class Trial:
         self.error = self.error or score.error
 
 
-def best_of(trials: Iterable[Trial], count: int) -> list[Trial]:
-    """The trials with the highest means, best first; of equal ones the earlier."""
+def best_of(trials: Iterable[Trial], count: int, metric: str = "") -> list[Trial]:
+    """The trials with the best means, best first; of equal ones the earlier.
+
+    Args:
+        trials: Trials that ended.
+        count: How many to give, at most.
+        metric: What the means are of; its last word tells whether lower is better.
+    """
+    sign = 1 if metric.endswith(LOWER_IS_BETTER) else -1
     scored = [trial for trial in trials if trial.mean is not None]
-    return sorted(scored, key=lambda trial: (-trial.mean, trial.number))[:count]
+    return sorted(scored, key=lambda trial: (sign * trial.mean, trial.number))[:count]
 
 
 def write_csv(

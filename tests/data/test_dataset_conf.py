@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 
 from gnnzoo.data import (
     GraphDataset,
+    GraphFolds,
     MissingDataError,
+    NamedGraphs,
     NamedLinks,
     PyGRandomLinks,
     RandomLinks,
@@ -20,7 +22,10 @@ from gnnzoo.paths import conf_root
 
 DATASETS = sorted(path.stem for path in (conf_root() / "dataset").glob("*.yaml"))
 LINK_DATASETS = [name for name in DATASETS if name.startswith("ogbl_")]
-NODE_DATASETS = [name for name in DATASETS if name not in LINK_DATASETS]
+GRAPH_DATASETS = sorted(
+    path.parent.name for path in (conf_root() / "protocol").glob("*/graph.yaml")
+)
+NODE_DATASETS = [name for name in DATASETS if name not in {*LINK_DATASETS, *GRAPH_DATASETS}]
 LINK_HEADS = ["dot", "inner_mlp", "ncn", "ncnc", "heuristic"]
 PROTOCOLS = sorted(
     str(path.relative_to(conf_root() / "protocol").with_suffix(""))
@@ -33,6 +38,7 @@ def settings(tmp_path: Path):
     """Compose as the program does: the protocol follows the data set and the head."""
     (tmp_path / "conf/head").mkdir(parents=True)
     (tmp_path / "conf/head/node.yaml").write_text("{}\n")
+    (tmp_path / "conf/head/graph.yaml").write_text("{}\n")
     for head in LINK_HEADS:
         (tmp_path / f"conf/head/{head}.yaml").write_text(
             "defaults:\n  - override /protocol@_global_.protocol: planetoid_links\n"
@@ -81,7 +87,24 @@ LINK_METRICS = {
 def test_every_protocol_builds(name, settings):
     protocol = build(settings(f"protocol={name}")["protocol"])
     binary = name in ("minesweeper/node", "tolokers/node", "questions/node")
-    assert protocol.metric == LINK_METRICS.get(name, "roc_auc" if binary else "accuracy")
+    known = LINK_METRICS | GRAPH_METRICS
+    assert protocol.metric == known.get(name, "roc_auc" if binary else "accuracy")
+
+
+GRAPH_METRICS = {
+    "official_graphs": "roc_auc",
+    **{"peptides_func/graph": "ap", "peptides_struct/graph": "mae", "zinc/graph": "mae"},
+    **{f"ogbg_{name}/graph": "roc_auc" for name in ("molhiv", "molbace", "molbbbp")},
+    **{f"ogbg_{name}/graph": "rmse" for name in ("molesol", "molfreesolv")},
+}
+
+
+@pytest.mark.parametrize("name", GRAPH_DATASETS)
+def test_sets_of_graphs_bring_their_head_and_protocol(name, settings):
+    protocol = build(settings(f"dataset={name}")["protocol"])
+    assert isinstance(protocol, NamedGraphs | GraphFolds)
+    folds = isinstance(protocol, GraphFolds) or protocol.parts == "fair"
+    assert protocol.split == ("by_seed" if folds else "fixed")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +138,7 @@ def test_every_data_set_builds_or_says_what_is_missing(name, settings, tmp_path)
     np.savez(path, x=x, y=np.array([0, 1]), edge_index=np.array([[0], [1]]))
     overrides = [f"dataset.path={path}"] if name == "file" else []
     node = settings(f"dataset={name}", *overrides)["dataset"]
-    if name in ("digits", "file"):
+    if name in ("digits", "digits_grid", "file"):
         assert isinstance(build(node), GraphDataset)
     else:
         with pytest.raises(MissingDataError, match="looked in"):

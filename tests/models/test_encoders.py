@@ -18,6 +18,7 @@ from gnnzoo.models import (
     GCN,
     GCNII,
     GIN,
+    GINE,
     LINKX,
     MLP,
     NCNMPNN,
@@ -47,6 +48,7 @@ ENCODERS = {
     "gcnii": lambda **s: GCNII(6, 8, 3, **{"num_layers": 4, **s}),
     "sgc": lambda **s: SGC(6, 3, **s),
     "gatedgcn": lambda **s: GatedGCN(6, 8, 3, edge_features="ones", **{"norm": None, **s}),
+    "gine": lambda **s: GINE(6, 8, 3, edge_features="ones", **{"norm": None, **s}),
     "nsd": lambda **s: NSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
     "nsd_connection": lambda **s: NSD(6, 8, 3, stalk_dim=2, maps="connection", **s),
     "cnsd": lambda **s: ContinuousNSD(6, 8, 3, stalk_dim=2, add_hp=True, **s),
@@ -166,6 +168,7 @@ def test_save_load_and_reset(make, encoder, data):
 
 NUM_NORMS = {
     "gin": lambda num_layers: 2 * num_layers,  # within the MLPs too, and no output convolution
+    "gine": lambda num_layers: 2 * num_layers,
     "gatedgcn": lambda num_layers: 2 * num_layers - 1,  # of nodes and of edges that are read
 }
 
@@ -203,7 +206,7 @@ BAD_SETTINGS = [
 def test_bad_settings_are_named(name, setting, value, message):
     if setting == "edge_features":
         with pytest.raises(ValueError, match=message):
-            GatedGCN(6, 8, 3, edge_features=value)
+            CLASSES[name](6, 8, 3, edge_features=value)
         return
     with pytest.raises(ValueError, match=message):
         ENCODERS[name](**{setting: value})

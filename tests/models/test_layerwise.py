@@ -16,6 +16,7 @@ from tests.reference.graphs import kinds, random_edges
 
 SETTINGS = {
     "gatedgcn": {"edge_features": "ones"},
+    "gine": {"edge_features": "ones"},
     "gcnii": {"num_layers": 4},
     "dgmlp": {"to_undirected": True},
     "linkx": {"num_nodes": 40},

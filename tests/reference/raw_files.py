@@ -146,6 +146,42 @@ def write_planetoid(name: str, place: Path, num_test: int = 40) -> None:
     _write_splits(splits.sha256, _folder(place / splits.folder), graph)
 
 
+def write_tudataset(name: str, place: Path) -> None:
+    """Ten graphs: a path of three nodes and an isolated one; the last has no edge."""
+    card = load_card(name.lower().replace("-", "_"))
+    folder = _folder(place / card.files["graph"].folder)
+    path = [(1, 2), (2, 1), (2, 3), (3, 2)]
+    arcs = [(4 * graph + i, 4 * graph + j) for graph in range(9) for i, j in path]
+    arcs = 2 * arcs if name.startswith("IMDB") else arcs
+    nodes = range(40)
+    columns = {
+        "A": [f"{i}, {j}" for i, j in arcs],
+        "graph_indicator": [node // 4 + 1 for node in nodes],
+        "graph_labels": [-1 + 2 * (graph % 2) for graph in range(10)],
+        "node_labels": [node % 3 + 1 for node in nodes],
+        "node_attributes": [node + 0.5 for node in nodes],
+        "edge_labels": [i % 2 for i, _ in arcs],
+    }
+    for file in card.files["graph"].sha256:
+        rows = columns[file.removeprefix(f"{name}_").removesuffix(".txt")]
+        (folder / file).write_text("".join(f"{row}\n" for row in rows))
+    if "folds" in card.files:
+        folds = [
+            {
+                "test": [graph],
+                "model_selection": [
+                    {
+                        "train": [(graph + step) % 10 for step in range(3, 10)],
+                        "validation": [(graph + step) % 10 for step in (1, 2)],
+                    }
+                ],
+            }
+            for graph in range(10)
+        ]
+        target = _folder(place / card.files["folds"].folder) / f"{name}_splits.json"
+        target.write_text(json.dumps(folds))
+
+
 WRITERS: dict[str, Callable[[str, Path], None]] = {
     "geom_gcn": write_geom_gcn,
     "heterophilous": write_heterophilous,

@@ -105,6 +105,7 @@ def test_finalists_need_no_run_where_the_first_stage_had_their_seeds(search, inv
 def test_of_equal_trials_the_earlier_wins():
     trials = [Trial(3, {}, {5: 0.5}), Trial(2, {}, {5: 0.5}), Trial(1, {}, {5: 0.4})]
     assert [trial.number for trial in best_of(trials, 2)] == [2, 3]
+    assert [trial.number for trial in best_of(trials, 2, "validation rmse")] == [1, 2]
 
 
 def test_a_search_out_of_time_says_how_many_trials_it_made(search, invented):
