@@ -5,6 +5,7 @@ from gnnzoo.ops.attention import attend
 from gnnzoo.ops.bags import Bags, pool_bags, sample_bags
 from gnnzoo.ops.block import Block
 from gnnzoo.ops.components import connected_components
+from gnnzoo.ops.composed_features import ComposedFeatures, side_by_side
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
@@ -31,6 +32,7 @@ __all__ = [
     "Bags",
     "Block",
     "BothWays",
+    "ComposedFeatures",
     "FlatLaplacian",
     "Graph",
     "Overlap",
@@ -65,6 +67,7 @@ __all__ = [
     "segment_softmax",
     "segment_sum",
     "sheaf_laplacian",
+    "side_by_side",
     "spmm",
     "symmetrised",
     "take_rows",
