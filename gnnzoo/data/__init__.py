@@ -8,6 +8,7 @@ from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
 from gnnzoo.data.direction import AMUDTransform, choose_direction
+from gnnzoo.data.folds import Folds
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.heart import HeartLinks
@@ -47,6 +48,7 @@ __all__ = [
     "CombinedHops",
     "DegreeFeatures",
     "DirectedPatterns",
+    "Folds",
     "GraphDataset",
     "GraphFileError",
     "HeartLinks",

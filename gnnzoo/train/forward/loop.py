@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gnnzoo.ops import SparseFeatures
@@ -117,7 +116,7 @@ class Loop:
                     "epoch": epoch,
                     "model": self.model.state_dict(),
                     "optimizers": [optimizer.state_dict() for optimizer in phase.optimizers],
-                    "kept": phase.kept(),
+                    "kept": phase.kept,
                     "stopping": self.stopping.state_dict() if self.stopping else None,
                     "selection": self.selection.state_dict(),
                     "curve": self.fit.curve,
@@ -130,7 +129,7 @@ class Loop:
     def _restore(self, phase: Phase) -> None:
         for optimizer, state in zip(phase.optimizers, self.saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        phase.restore(self.saved["kept"])
+        phase.kept = self.saved["kept"]
         if self.stopping:
             self.stopping.load_state_dict(self.saved["stopping"])
         self.selection.load_state_dict(self.saved["selection"])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnzoo.models import Chain
+from gnnzoo.ops.csr import builder
 from gnnzoo.train.forward.block import make_blocks
 from gnnzoo.train.forward.frozen import Stream
 from gnnzoo.train.forward.graphs import check_labels, label_columns, wrong_labels
@@ -61,7 +62,7 @@ class ForwardModel(nn.Module):
         nodes = data.train_mask.nonzero().squeeze(1)
         self.register_buffer("train_nodes", nodes)
         self.register_buffer("train_classes", data.y[nodes])
-        if method.streams != "plain" or not method.objective.extra(self.labels(0)).numel() == 0:
+        if method.streams != "plain" or method.objective.extra(self.labels(0)).numel():
             check_labels(self.train_classes, self.num_classes)
         generator = torch.Generator().manual_seed(torch.initial_seed())
         virtual = self._virtual_features(fields["x"], virtual_init, generator)
@@ -71,9 +72,10 @@ class ForwardModel(nn.Module):
             negatives = negatives[: method.objective.num_negatives].contiguous()
             self.register_buffer("negatives", negatives)
         self._scored = _scored_nodes(data)
+        self._last: tuple[dict[str, Any], Stream] | None = None
         self.maker = StreamMaker(encoder, task.transforms, method.streams, bidirectional)
         self.merge = make_merge(method.merge, method.order, width)
-        first = self.train_streams(fields)[0]
+        first = self._stream(fields, self.train_nodes, self.train_classes)
         self.blocks = make_blocks(encoder, first.context)
         self.readers = nn.ModuleList(
             method.objective.reader(width, self.num_classes) for width in self._widths(first)
@@ -105,7 +107,7 @@ class ForwardModel(nn.Module):
 
     def train_streams(self, fields: Mapping[str, Any]) -> list[Stream]:
         """The true stream, and the false ones of a method that contrasts them."""
-        streams = [self._stream(fields, self.train_nodes, self.train_classes)]
+        streams = [self._true_stream(fields)]
         if self.method.objective.contrasts:
             streams += [self._stream(fields, self.train_nodes, wrong) for wrong in self.negatives]
         return streams
@@ -118,17 +120,38 @@ class ForwardModel(nn.Module):
     def forward(self, **fields: Any) -> Tensor:
         if self.method.objective.contrasts:
             return self._contrasted(fields)
-        stream, num_nodes = self.train_streams(fields)[0], fields["x"].size(0)
-        labels = self.labels(num_nodes)
-        rows = torch.cat([torch.arange(num_nodes, device=labels.nodes.device), self._extra(labels)])
+        stream, num_nodes = self._true_stream(fields), fields["x"].size(0)
+        labels, rows = self._scored_rows(num_nodes)
         total, count = 0, 0
         for index, z in self.merge.embeddings(self.blocks, stream, self.top(num_nodes)):
-            if not self.votes(index):
-                continue
-            outputs = [wide(z).index_select(0, rows)]
-            total = total + self._vote(index, outputs, num_nodes, labels)
-            count += 1
+            if self.votes(index):
+                outputs = [wide(z).index_select(0, rows)]
+                total = total + self._vote(index, outputs, num_nodes, labels)
+                count += 1
         return self.method.objective.decide(total, count)
+
+    def class_logits(self, fields: Mapping[str, Any], last_only: bool) -> list[Tensor]:
+        """Every voting block's logits of all nodes, with gradients through the blocks below it.
+
+        Shapes:
+            returns: ``[num_nodes, num_classes]`` each.
+        """
+        stream, num_nodes = self._true_stream(fields), fields["x"].size(0)
+        labels, rows = self._scored_rows(num_nodes)
+        read = self.method.objective.class_logits
+        voting = [index for index in range(len(self.blocks)) if self.votes(index)]
+        voting = voting[-1:] if last_only else voting
+        return [
+            read(wide(z).index_select(0, rows), num_nodes, labels, self.readers[index])
+            for index, z in self.merge.embeddings(self.blocks, stream, None)
+            if index in voting
+        ]
+
+    def _scored_rows(self, num_nodes: int) -> tuple[Labels, Tensor]:
+        """All nodes, and those that scoring reads beside them."""
+        labels = self.labels(num_nodes)
+        nodes = torch.arange(num_nodes, device=labels.nodes.device)
+        return labels, torch.cat([nodes, self.method.objective.extra(labels)])
 
     def _contrasted(self, fields: Mapping[str, Any]) -> Tensor:
         """Every class as a hypothesis about all nodes of a part at once, one after the other."""
@@ -150,8 +173,14 @@ class ForwardModel(nn.Module):
     ) -> Tensor:
         return self.method.objective.scores(outputs, num_scored, labels, self.readers[index])
 
-    def _extra(self, labels: Labels) -> Tensor:
-        return self.method.objective.extra(labels)
+    @builder
+    def _true_stream(self, fields: Mapping[str, Any]) -> Stream:
+        """That of the training labels; kept until it is asked for another graph."""
+        known, stream = self._last or ({}, None)
+        if known.keys() != fields.keys() or any(known[k] is not fields[k] for k in known):
+            stream = self._stream(fields, self.train_nodes, self.train_classes)
+            self._last = (dict(fields), stream)
+        return stream
 
     def _stream(self, fields: Mapping[str, Any], nodes: Tensor, classes: Tensor) -> Stream:
         return self.maker.stream(fields, nodes, classes, self.virtual_features)

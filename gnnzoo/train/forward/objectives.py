@@ -76,11 +76,25 @@ class Objective(ABC):
         return (total / num_summed).clamp_min(torch.finfo(total.dtype).tiny).log()
 
 
-class PrototypeCE(Objective):
+class ClassLogits(Objective):
+    """What classifies each node: its scores are probabilities."""
+
+    @abstractmethod
+    def class_logits(self, z: Tensor, num_scored: int, labels: Labels, reader: nn.Module) -> Tensor:
+        """``[num_scored, num_classes]``, from rows followed by those at `extra`."""
+
+    def scores(
+        self, outputs: Sequence[Tensor], num_scored: int, labels: Labels, reader: nn.Module
+    ) -> Tensor:
+        return self.class_logits(outputs[0], num_scored, labels, reader).softmax(1)
+
+
+class PrototypeCE(ClassLogits):
     r"""Cross-entropy over the similarity to one prototype per class.
 
     .. math:: -\frac{1}{|T|} \sum_{i \in T} \ln
-        \frac{\exp(\langle z_i, c_{y_i} \rangle / \tau)}{\sum_k \exp(\langle z_i, c_k \rangle / \tau)}
+        \frac{\exp(s_{i y_i})}{\sum_k \exp(s_{ik})}, \qquad
+        s_{ik} = \langle z_i, c_k \rangle / \tau
 
     Prototypes are the rows of virtual nodes (SF of "Forward Learning of Graph Neural Networks",
     Park et al., ICLR 2024, https://arxiv.org/abs/2403.11004), or the means of the training nodes.
@@ -100,22 +114,16 @@ class PrototypeCE(Objective):
 
     def loss(self, z: Tensor, stream: int, labels: Labels, reader: nn.Module) -> Tensor:
         count = labels.nodes.numel()
-        rest = z[count:] if self.virtual else z
-        return cross_entropy(self.logits(z[:count], rest, labels), labels.classes)
+        rows = z if self.virtual else torch.cat([z, z])  # training nodes are the extra ones
+        return cross_entropy(self.class_logits(rows, count, labels, reader), labels.classes)
 
-    def scores(
-        self, outputs: Sequence[Tensor], num_scored: int, labels: Labels, reader: nn.Module
-    ) -> Tensor:
-        z, rest = outputs[0][:num_scored], outputs[0][num_scored:]
-        return self.logits(z, rest, labels).softmax(1)
-
-    def logits(self, z: Tensor, rest: Tensor, labels: Labels) -> Tensor:
-        """``[num_rows, num_classes]``, from rows and those at `extra`."""
+    def class_logits(self, z: Tensor, num_scored: int, labels: Labels, reader: nn.Module) -> Tensor:
+        scored, rest = z[:num_scored], z[num_scored:]
         prototypes = rest if self.virtual else class_means(rest, labels)
-        return z @ prototypes.t() / self.temperature
+        return scored @ prototypes.t() / self.temperature
 
 
-class Probe(Objective):
+class Probe(ClassLogits):
     """Cross-entropy of a linear map per layer: greedy layer-wise supervision, a control."""
 
     def reader(self, channels: int, num_classes: int) -> nn.Module:
@@ -124,10 +132,8 @@ class Probe(Objective):
     def loss(self, z: Tensor, stream: int, labels: Labels, reader: nn.Module) -> Tensor:
         return cross_entropy(reader(z), labels.classes)
 
-    def scores(
-        self, outputs: Sequence[Tensor], num_scored: int, labels: Labels, reader: nn.Module
-    ) -> Tensor:
-        return reader(outputs[0]).softmax(1)
+    def class_logits(self, z: Tensor, num_scored: int, labels: Labels, reader: nn.Module) -> Tensor:
+        return reader(z)
 
 
 class Goodness(Objective):

@@ -21,11 +21,13 @@ class Phase(ABC):
         name: As progress shows it.
         trained: What is trained, and whose best state is kept.
         optimizers: One per layer.
+        kept: Tensors that a resumed phase needs beside weights and optimisers; may be set.
     """
 
     name: str
     trained: nn.Module
     optimizers: list[torch.optim.Optimizer]
+    kept: list[Tensor]
 
     @abstractmethod
     def step(self) -> Tensor:
@@ -34,13 +36,6 @@ class Phase(ABC):
     @abstractmethod
     def scores(self) -> Tensor:
         """Logits of all nodes; only those of validation nodes need be right."""
-
-    def kept(self) -> list[Tensor]:
-        """What a resumed phase needs beside weights and optimisers."""
-        return []
-
-    def restore(self, kept: list[Tensor]) -> None:
-        return
 
     def _update(self, index: int, clip_norm: float | None) -> None:
         optimizer = self.optimizers[index]
@@ -62,7 +57,7 @@ class Stack:
     def __init__(self, model: ForwardModel, fields: Mapping[str, Any], nodes: Tensor) -> None:
         self.model, self.nodes, self.num_nodes = model, nodes, fields["x"].size(0)
         self.labels = model.labels(self.num_nodes)
-        self.train = model.train_streams(fields)
+        self.train = [Stream(s.h, s.context) for s in model.train_streams(fields)]
         self.scoring = self.train
         if model.method.objective.contrasts:
             self.scoring = model.class_streams(fields, nodes)
@@ -127,7 +122,7 @@ class LayerPhase(Phase):
         self.trained = model.unit(index)
         parameters = list(self.trained.parameters())
         self.optimizers = [make_optimizer(parameters)] if parameters else []
-        self.trained.train()
+        self.kept = []
         rows = self.objective.train_rows(stack.labels)
         self.inputs = frozen_inputs(stack, index, stack.train, rows)
         self.scored = stack.inputs(index)
@@ -200,9 +195,11 @@ class JointPhase(Phase):
         self.model.eval()
         return self.model(**self.fields)
 
+    @property
     def kept(self) -> list[Tensor]:
         return self.states[1:-1]
 
-    def restore(self, kept: list[Tensor]) -> None:
+    @kept.setter
+    def kept(self, kept: list[Tensor]) -> None:
         device = self.labels.nodes.device
         self.states[1:-1] = [state.to(device) for state in kept]

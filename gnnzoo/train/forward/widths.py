@@ -54,8 +54,8 @@ def with_inputs_from_above(
     first = chains[0]
     if len(first.layers) != 1 or "num_layers" not in settings or settings.get("input_linear"):
         raise ValueError(
-            f"{kind.__name__} cannot be trained by method=sf_t2i: its layers cannot be given inputs "
-            "from above; method=sf and sf_t2l need none"
+            f"{kind.__name__} cannot be trained by method=sf_t2i: its layers cannot be given "
+            "inputs from above; method=sf and sf_t2l need none"
         )
     first.layers = nn.ModuleList(chain.layers[0] for chain in chains)
     return first
