@@ -10,6 +10,7 @@ from gnnzoo.nn.gcn2_conv import GCN2Conv
 from gnnzoo.nn.gcn_conv import GCNConv
 from gnnzoo.nn.gin_conv import GINConv
 from gnnzoo.nn.hop_attention import HopAttention
+from gnnzoo.nn.layerwise_predictor import LayerwisePredictor
 from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAllocation
 from gnnzoo.nn.ncn_predictor import NCNPredictor
 from gnnzoo.nn.ncnc_predictor import NCNCPredictor
@@ -43,6 +44,7 @@ __all__ = [
     "GatedGCNConv",
     "HopAttention",
     "Katz",
+    "LayerwisePredictor",
     "MLPPredictor",
     "NCNCPredictor",
     "NCNPredictor",

@@ -1,17 +1,22 @@
 """Forward-only training: every layer has a loss of its own, and no gradient passes between them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch_geometric.data import Data
 
+from gnnzoo.data import LinkTask
+from gnnzoo.heads import NodeHead
 from gnnzoo.models import inputs
 from gnnzoo.train.backprop import Fit
 from gnnzoo.train.checkpoint import Checkpoint
+from gnnzoo.train.forward.layer_list import LayerChain, node_task
+from gnnzoo.train.forward.links import LinkLayerByLayer, PairModel
 from gnnzoo.train.forward.loop import Loop
-from gnnzoo.train.forward.methods import make_method
+from gnnzoo.train.forward.methods import LINK_METHODS, NODE_METHODS, make_method
 from gnnzoo.train.forward.model import ForwardModel
 from gnnzoo.train.forward.plans import AllTogether, LayerByLayer, Plan
 from gnnzoo.train.forward.widths import Make, all_hidden, hidden_width, with_inputs_from_above
@@ -112,6 +117,22 @@ class ForwardOnly:
             known: That: ``in_channels`` and so on.
             task: Graph and labels, test labels hidden.
         """
+        links, name = isinstance(task, LinkTask), self.method
+        if links != (name in LINK_METHODS):
+            raise ValueError(
+                f"method={name} does not go with this head, which predicts "
+                f"{'links' if links else 'classes of nodes'}; "
+                f"there are: {', '.join(LINK_METHODS if links else NODE_METHODS)}"
+            )
+        if links:
+            encoder = all_hidden(kind, settings, make, known)
+            if (width := hidden_width(kind, settings)) != known["out_channels"]:
+                raise ValueError(
+                    f"every layer scores pairs by itself, so head.predictor.in_channels must be "
+                    f"model.hidden_channels={width}, got {known['out_channels']}"
+                )
+            check_features(task.data.x)
+            return PairModel(encoder.to(task.data.x.device), inputs(encoder, task.data))
         method = self._method(task.num_classes)
         columns = task.num_classes if method.streams == "columns" else 0
         known = {**known, "in_channels": known["in_channels"] + columns}
@@ -123,14 +144,9 @@ class ForwardOnly:
 
     def cut(self, encoder: nn.Module, task: Any, width: int = 0) -> ForwardModel:
         """Blocks of an encoder whose layers have the widths that the method needs."""
-        x = task.data.x
-        if x is None or not x.is_floating_point():
-            raise ValueError(
-                "forward-only training needs node features that are given: a learned embedding "
-                "would get no gradient but that of the first layer"
-            )
+        check_features(task.data.x)
         return ForwardModel(
-            encoder.to(x.device),
+            encoder.to(task.data.x.device),
             self._method(task.num_classes),
             inputs(encoder, task.data),
             task,
@@ -161,16 +177,50 @@ class ForwardOnly:
         if getattr(head, "batching", None) is not None:
             raise ValueError("forward-only training reads the whole graph; batching=full")
         model = nn.ModuleDict({"encoder": encoder, "head": head})
-        batch = next(iter(head.batches("train")))
-        nodes = next(iter(head.batches("val"))).nodes
-        plan = self._plan(encoder, inputs(encoder, batch.data), nodes)
-        loop = Loop(self, plan, model, head)
+        loop = Loop(self, self._schedule(encoder, head), model, head)
         return loop.run(checkpoint, reporter or Silent(), label)
 
-    def _plan(self, encoder: ForwardModel, fields: Mapping[str, Any], nodes: torch.Tensor) -> Plan:
-        make, clip_norm = self._make_optimizer, encoder.method.clip_norm
+    def train(
+        self,
+        layers: Iterable[nn.Module],
+        data: Data,
+        num_classes: int | None = None,
+        checkpoint: Checkpoint | None = None,
+        reporter: Reporter | None = None,
+    ) -> tuple[ForwardModel, Fit]:
+        """Train a list of layers on the nodes of a graph.
+
+        Args:
+            layers: Called with ``(x, edge_index)``, each as wide as the next one reads. With
+                ``ff_la`` the first reads the features and a column per class.
+            data: With ``x``, ``edge_index``, ``y``, ``train_mask`` and ``val_mask``.
+            num_classes: Number of classes; None for one more than the largest training label.
+            checkpoint, reporter: As of `fit`.
+
+        Returns:
+            What classifies, with its best weights, in evaluation mode; and how it came about.
+        """
+        if self.method in LINK_METHODS or self._method(2).merge == "concat_above":
+            raise ValueError(f"method={self.method} does not train a plain list of layers")
+        task = node_task(data, num_classes)
+        model = self.cut(LayerChain(layers), task)
+        fit = self.fit(model, NodeHead(task), checkpoint, reporter)
+        best = next(iter(fit.selection.best.values())).state
+        prefix = "encoder."
+        model.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in best.items() if k.startswith(prefix)}
+        )
+        return model.eval(), fit
+
+    def _schedule(self, encoder: nn.Module, head: nn.Module) -> Plan:
+        make = self._make_optimizer
+        if self.method in LINK_METHODS:
+            return LinkLayerByLayer(encoder, head, self.method, make, self.clip_norm)
+        fields = inputs(encoder, next(iter(head.batches("train"))).data)
+        clip_norm = encoder.method.clip_norm
         if encoder.method.joint:
             return AllTogether(encoder, fields, make, clip_norm)
+        nodes = next(iter(head.batches("val"))).nodes
         return LayerByLayer(encoder, fields, nodes, make, clip_norm)
 
     def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -179,3 +229,16 @@ class ForwardOnly:
     def autocast(self, device: torch.device) -> torch.autocast:
         """Full precision."""
         return torch.autocast(device.type, torch.bfloat16, enabled=False)
+
+
+def check_features(x: Any) -> None:
+    """Refuse ids of nodes in place of features.
+
+    Raises:
+        ValueError: If there are no features.
+    """
+    if x is None or not x.is_floating_point():
+        raise ValueError(
+            "forward-only training needs node features that are given: a learned embedding would "
+            "get no gradient but that of the first layer"
+        )
