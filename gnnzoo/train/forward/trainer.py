@@ -213,7 +213,7 @@ class ForwardOnly:
         return model.eval(), fit
 
     def _schedule(self, encoder: nn.Module, head: nn.Module) -> Plan:
-        make = self._make_optimizer
+        make = self.make_optimizer
         if self.method in LINK_METHODS:
             return LinkLayerByLayer(encoder, head, self.method, make, self.clip_norm)
         fields = inputs(encoder, next(iter(head.batches("train"))).data)
@@ -223,7 +223,7 @@ class ForwardOnly:
         nodes = next(iter(head.batches("val"))).nodes
         return LayerByLayer(encoder, fields, nodes, make, clip_norm)
 
-    def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return make_optimizer(self.optimizer, {"layer": parameters}, self.lr, self.weight_decay, {})
 
     def autocast(self, device: torch.device) -> torch.autocast:
