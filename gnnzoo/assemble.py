@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -74,11 +75,15 @@ def build_parts(composed: Composed, device: torch.device) -> Parts:
         known["num_edge_features"] = edge_channels(data, head.width)
     known["in_channels"] = num_channels(settings.features, data, kind, head.width)
     known["out_channels"] = head.width
-    encoder = build(model, trusted, **known)
+    trainer, make = build(settings.trainer, trusted), partial(build, model, trusted)
+    if hasattr(trainer, "plan"):  # it decides on the widths of layers, and adds to them
+        encoder = trainer.plan(encoder_type, model, make, known, task.without_test())
+    else:
+        encoder = make(**known)
     encoder = embedded(encoder, settings.features, data, kind, head.width).to(device)
     if samples:
         _warn_of_short_samples(encoder, len(head.batching.num_neighbors))
-    return Parts(dataset, task, encoder, head, build(settings.trainer, trusted))
+    return Parts(dataset, task, encoder, head, trainer)
 
 
 def _warn_of_short_samples(encoder: nn.Module, num_hops: int) -> None:

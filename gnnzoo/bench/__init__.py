@@ -6,6 +6,7 @@ from collections.abc import Sequence
 BENCHMARKS = (
     "classics",
     "dagnn",
+    "forward",
     "gcn",
     "loop",
     "ncn",

@@ -10,6 +10,7 @@ from gnnzoo.data.digits import digits
 from gnnzoo.data.digits_grid import digits_grid
 from gnnzoo.data.direction import AMUDTransform, choose_direction
 from gnnzoo.data.encodings import LaplacianEncoding, RandomWalkEncoding
+from gnnzoo.data.folds import Folds
 from gnnzoo.data.geom_gcn import geom_gcn
 from gnnzoo.data.graph_file import graph_file
 from gnnzoo.data.graph_protocol import GraphFolds, NamedGraphs
@@ -57,6 +58,7 @@ __all__ = [
     "CombinedHops",
     "DegreeFeatures",
     "DirectedPatterns",
+    "Folds",
     "GraphDataset",
     "GraphFileError",
     "GraphFolds",

@@ -143,11 +143,9 @@ class LinkHead(nn.Module):
         """Batches of ``"train"``: links in random order, as many negatives, the graph to see."""
         if split != "train":
             raise KeyError(split)
-        num_links = self._links.size(1)
         self.predictor.start_epoch()
-        order = torch.randperm(num_links, device=self._links.device)
-        extra = {"sources": self._links[0]} if getattr(self._sample, "keeps_source", False) else {}
-        negatives = self._sample(self._graph.graph, num_links, **extra)
+        order = torch.randperm(self._links.size(1), device=self._links.device)
+        negatives = self._drawn()
         for rows in order.split(self.batch_size):
             if rows.numel() * 2 < self.batch_size:
                 return
@@ -164,6 +162,15 @@ class LinkHead(nn.Module):
             return slice(None)
         here = torch.bincount(self._link[rows], minlength=self._num_copies.numel())
         return (here == self._num_copies)[self._link[rows]]
+
+    def whole_batch(self) -> LinkBatch:
+        """All training links and as many negatives, drawn now, on the whole training graph."""
+        pairs = torch.cat([self._links, self._drawn()], dim=1)
+        return LinkBatch(self._graph.data, self._graph.graph, pairs, self._links.size(1))
+
+    def _drawn(self) -> Tensor:
+        extra = {"sources": self._links[0]} if getattr(self._sample, "keeps_source", False) else {}
+        return self._sample(self._graph.graph, self._links.size(1), **extra)
 
     def loss(self, h: Tensor, batch: LinkBatch) -> Tensor:
         """Mean negative log-likelihood of positives plus that of negatives."""

@@ -47,6 +47,8 @@ class Chain(nn.Module):
     fits_one_graph: ClassVar[bool] = False
     #: Whether layers read ``context.x``.
     layers_read_x: ClassVar[bool] = False
+    #: Settings with which every layer is as wide as the hidden ones, beside ``out_channels``.
+    all_hidden: ClassVar[dict[str, Any]] = {}
     #: Whether `readout` reads more than the last state.
     reads_every_state: bool = False
 

@@ -1,8 +1,10 @@
 """What convolutional encoders share: layers, and the options that make classics strong."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
@@ -11,7 +13,7 @@ from gnnzoo.models.mlp import MLPLayer, make_norm
 from gnnzoo.nn import FeatureDropout, FeatureLinear, VirtualNode
 from gnnzoo.nn.activation import make_activation
 from gnnzoo.nn.checks import check_choice, check_count, check_probability
-from gnnzoo.ops import Graph, SparseFeatures
+from gnnzoo.ops import Graph, SparseFeatures, SparseMatrix
 
 CLASSIFIERS = ("conv", "linear")
 
@@ -67,6 +69,27 @@ class ConvLayer(nn.Module):
         h = self.act(self.norm(h))
         return h if self.virtual_node is None else self.virtual_node(h, context.batch)
 
+    def operators(
+        self, context: Context, dtype: torch.dtype
+    ) -> tuple[SparseMatrix | None, ...] | None:
+        """Those of the convolution, and one more for a residual.
+
+        None where the convolution has none, or rows are not each by themselves and always the
+        same: with dropout, batch norm or a virtual node.
+        """
+        together = self.dropout.p or self.virtual_node or isinstance(self.norm, nn.BatchNorm1d)
+        if together or not hasattr(self.conv, "operators"):
+            return None
+        own = self.conv.operators(context.graph, context.edge_weight, dtype)
+        return own if own is None or self.residual is None else (*own, None)
+
+    def combine(self, parts: Sequence[Tensor | SparseFeatures]) -> Tensor:
+        """What is learned, on any rows of the products of `operators` with the input."""
+        if self.residual is None:
+            return self.act(self.norm(self.conv.combine(parts)))
+        *parts, x = parts
+        return self.act(self.norm(self.conv.combine(parts) + self.residual(x)))
+
 
 class ConvNet(Chain):
     r"""Base class of `GCN`, `SAGE`, `GAT` and `GIN`, which differ in `make_conv` only.
@@ -108,6 +131,7 @@ class ConvNet(Chain):
     """
 
     reads_sparse_features = True
+    all_hidden = {"classifier": "linear"}
 
     def __init__(
         self,

@@ -1,5 +1,8 @@
 """Multi-layer perceptron: every node by itself, the graph unused."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from gnnzoo.models.chain import Chain, Context
@@ -44,6 +47,15 @@ class MLPLayer(nn.Module):
 
     def forward(self, x: Tensor | SparseFeatures, context: Context | None = None) -> Tensor:
         return self.act(self.norm(self.linear(self.dropout(x))))
+
+    def operators(self, context: Context, dtype: torch.dtype) -> tuple[None] | None:
+        """No matrix but the rows themselves; None where dropout or batch norm acts."""
+        together = self.dropout.p or isinstance(self.norm, nn.BatchNorm1d)
+        return None if together else (None,)
+
+    def combine(self, parts: Sequence[Tensor | SparseFeatures]) -> Tensor:
+        """What is learned, on any rows of the input."""
+        return self.act(self.norm(self.linear(parts[0])))
 
 
 def mlp_layers(

@@ -15,6 +15,7 @@ from gnnzoo.nn.gine_conv import GINEConv
 from gnnzoo.nn.graph_mamba_block import GraphMambaBlock
 from gnnzoo.nn.graph_pooling import GraphPooling
 from gnnzoo.nn.hop_attention import HopAttention
+from gnnzoo.nn.layerwise_predictor import LayerwisePredictor
 from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAllocation
 from gnnzoo.nn.ncn_predictor import NCNPredictor
 from gnnzoo.nn.ncnc_predictor import NCNCPredictor
@@ -55,6 +56,7 @@ __all__ = [
     "GraphPooling",
     "HopAttention",
     "Katz",
+    "LayerwisePredictor",
     "MLPPredictor",
     "NCNCPredictor",
     "NCNPredictor",

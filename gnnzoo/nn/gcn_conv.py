@@ -1,10 +1,14 @@
 """Graph convolution as one sparse product."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import GCNConv as PyGGCNConv
 
-from gnnzoo.ops import Graph, SparseFeatures, as_graph, spmm
+from gnnzoo.nn.features import apply_weight
+from gnnzoo.ops import Graph, SparseFeatures, SparseMatrix, as_graph, spmm
 from gnnzoo.ops.spmm import compute_dtype
 
 
@@ -65,4 +69,17 @@ class GCNConv(PyGGCNConv):
         else:
             matrix = graph.matrix(edge_weight, compute_dtype(h))
         h = spmm(matrix, h)
+        return h if self.bias is None else h + self.bias
+
+    def operators(
+        self, graph: Graph, edge_weight: Tensor | None, dtype: torch.dtype
+    ) -> tuple[SparseMatrix]:
+        """The fixed matrix of the propagation: `forward` is `combine` of its product with x."""
+        if self.normalize:
+            return (graph.gcn_norm(edge_weight, self.add_self_loops, dtype),)
+        return (graph.matrix(edge_weight, dtype),)
+
+    def combine(self, parts: Sequence[Tensor | SparseFeatures]) -> Tensor:
+        """What is learned, on any rows of the products."""
+        h = apply_weight(self.lin.weight, parts[0])
         return h if self.bias is None else h + self.bias

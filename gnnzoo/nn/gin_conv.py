@@ -1,12 +1,15 @@
 """Graph isomorphism convolution with the sum taken as one sparse product."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import GINConv as PyGGINConv
 from torch_geometric.nn import Linear as PyGLinear
 
 from gnnzoo.nn.features import apply_weight
-from gnnzoo.ops import Graph, SparseFeatures, as_graph, spmm
+from gnnzoo.ops import Graph, SparseFeatures, SparseMatrix, as_graph, spmm
 from gnnzoo.ops.spmm import compute_dtype
 
 
@@ -53,7 +56,31 @@ class GINConv(PyGGINConv):
             return self.nn(spmm(matrix, x) + (1 + self.eps) * x)
         h = apply_weight(first.weight, x)  # [num_nodes, first.out_features]
         h = spmm(matrix, h) + (1 + self.eps) * h
-        h = h if first.bias is None else h + first.bias
+        return self._after_first(h if first.bias is None else h + first.bias)
+
+    def operators(
+        self, graph: Graph, edge_weight: Tensor | None, dtype: torch.dtype
+    ) -> tuple[SparseMatrix, None] | None:
+        """The sum, and None for the node itself: `forward` is `combine` of their products.
+
+        None where `nn` has a batch norm, which looks at all rows.
+        """
+        if any(isinstance(module, nn.BatchNorm1d) for module in self.nn.modules()):
+            return None
+        return graph.matrix(edge_weight, dtype), None
+
+    def combine(self, parts: Sequence[Tensor | SparseFeatures]) -> Tensor:
+        """What is learned, on any rows of the products."""
+        total, own = parts
+        if isinstance(total, Tensor) and isinstance(own, Tensor):
+            return self.nn(total + (1 + self.eps) * own)
+        first = self._linear_first(total)
+        if first is None:
+            return self.nn(total.to_dense() + (1 + self.eps) * own.to_dense())
+        h = apply_weight(first.weight, total) + (1 + self.eps) * apply_weight(first.weight, own)
+        return self._after_first(h if first.bias is None else h + first.bias)
+
+    def _after_first(self, h: Tensor) -> Tensor:
         for module in list(self.nn)[1:]:
             h = module(h)
         return h

@@ -1,11 +1,14 @@
 """GraphSAGE with the mean taken as one sparse product."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import SAGEConv as PyGSAGEConv
 
 from gnnzoo.nn.features import apply_linear, apply_weight
-from gnnzoo.ops import Graph, SparseFeatures, as_graph, spmm
+from gnnzoo.ops import Graph, SparseFeatures, SparseMatrix, as_graph, spmm
 from gnnzoo.ops.spmm import compute_dtype
 
 
@@ -61,3 +64,14 @@ class SAGEConv(PyGSAGEConv):
             return self.lin_l(spmm(mean, x)) + root
         h = spmm(mean, apply_weight(self.lin_l.weight, x)) + root
         return h if self.lin_l.bias is None else h + self.lin_l.bias
+
+    def operators(
+        self, graph: Graph, edge_weight: Tensor | None, dtype: torch.dtype
+    ) -> tuple[SparseMatrix, None]:
+        """The mean, and None for the node itself: `forward` is `combine` of their products."""
+        return graph.mean_norm(edge_weight, self.add_self_loops, dtype), None
+
+    def combine(self, parts: Sequence[Tensor | SparseFeatures]) -> Tensor:
+        """What is learned, on any rows of the products."""
+        mean, root = parts
+        return apply_linear(self.lin_l, mean) + apply_linear(self.lin_r, root)

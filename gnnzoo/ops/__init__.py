@@ -6,6 +6,7 @@ from gnnzoo.ops.bags import Bags, pool_bags, sample_bags
 from gnnzoo.ops.block import Block
 from gnnzoo.ops.causal_conv import causal_conv
 from gnnzoo.ops.components import connected_components
+from gnnzoo.ops.composed_features import ComposedFeatures, side_by_side
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
@@ -35,6 +36,7 @@ __all__ = [
     "Bags",
     "Block",
     "BothWays",
+    "ComposedFeatures",
     "FlatLaplacian",
     "Graph",
     "Overlap",
@@ -72,6 +74,7 @@ __all__ = [
     "segment_sum",
     "selective_scan",
     "sheaf_laplacian",
+    "side_by_side",
     "spmm",
     "ssd_scan",
     "symmetrised",

@@ -1,0 +1,1 @@
+"""Forward-only training, in parts: streams, local losses, merges, schedules."""
