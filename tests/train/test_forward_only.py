@@ -186,7 +186,7 @@ def test_what_cannot_follow_says_why(kind, method, message):
 
 def test_an_encoder_without_a_hidden_width_is_refused_by_name():
     with pytest.raises(ValueError, match="SGC cannot be trained forward-only"):
-        ForwardOnly().plan(SGC, {}, None, {}, hidden_test(DATA))
+        ForwardOnly().plan(SGC, {}, None, {"in_channels": 6}, hidden_test(DATA))
 
 
 def test_states_that_are_no_vectors_are_refused_by_name():

@@ -137,7 +137,7 @@ class ForwardOnly:
         columns = task.num_classes if method.streams == "columns" else 0
         known = {**known, "in_channels": known["in_channels"] + columns}
         if method.merge == "concat_above":
-            encoder = with_inputs_from_above(kind, settings, make, known, task.num_classes)
+            encoder = with_inputs_from_above(kind, settings, make, known, task)
         else:
             encoder = all_hidden(kind, settings, make, known)
         return self.cut(encoder, task, hidden_width(kind, settings))
