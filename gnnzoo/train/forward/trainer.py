@@ -177,7 +177,7 @@ class ForwardOnly:
         if getattr(head, "batching", None) is not None:
             raise ValueError("forward-only training reads the whole graph; batching=full")
         model = nn.ModuleDict({"encoder": encoder, "head": head})
-        loop = Loop(self, self._schedule(encoder, head), model, head)
+        loop = Loop(self, self.schedule(encoder, head), model, head)
         return loop.run(checkpoint, reporter or Silent(), label)
 
     def train(
@@ -212,7 +212,8 @@ class ForwardOnly:
         )
         return model.eval(), fit
 
-    def _schedule(self, encoder: nn.Module, head: nn.Module) -> Plan:
+    def schedule(self, encoder: nn.Module, head: nn.Module) -> Plan:
+        """The phases of a training, for those who step by themselves."""
         make = self.make_optimizer
         if self.method in LINK_METHODS:
             return LinkLayerByLayer(encoder, head, self.method, make, self.clip_norm)
