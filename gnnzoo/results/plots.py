@@ -50,9 +50,30 @@ def plot_curve(
         if best_epoch is not None:
             selected = f"selected epoch ({best_epoch})"
             axes.axvline(best_epoch, color="0.35", linewidth=1, linestyle=":", label=selected)
+        for epoch, layer in _first_epochs(rows):
+            axes.axvline(epoch, color="0.8", linewidth=0.6, zorder=0)
+            place = (epoch, 0.01)
+            axes.annotate(
+                f"layer {layer}",
+                place,
+                xycoords=("data", "axes fraction"),
+                fontsize=7,
+                color="0.35",
+            )
     _dress(left, "loss")
     _dress(right, _named(metric, in_percent))
     _save(figure, path)
+
+
+def _first_epochs(rows: Sequence[CurveRow]) -> list[tuple[float, int]]:
+    """Where each layer begins, in a run that trains one after the other."""
+    layers = [row.get("layer") for row in rows]
+    starts = [
+        (row["epoch"], row["layer"])
+        for row, before in zip(rows, [None, *layers], strict=False)
+        if row.get("layer") is not None and row["layer"] != before
+    ]
+    return [(epoch, int(layer)) for epoch, layer in starts]
 
 
 def plot_comparison(

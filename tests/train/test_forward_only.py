@@ -7,7 +7,7 @@ from torch_geometric.nn import SAGEConv as PyGSAGEConv
 
 from gnnzoo.bench.forward import saved_mib
 from gnnzoo.heads import NodeHead
-from gnnzoo.models import DAGNN, GAT, GCN, GCNII, NSD, SGC
+from gnnzoo.models import DAGNN, GAT, GCN, GCNII, LINKX, NSD, SGC
 from gnnzoo.nn import GCNConv
 from gnnzoo.train import ForwardOnly, MatchedBackprop, Patience
 from gnnzoo.train.backprop import TrainingFailed, TrainingInterrupted
@@ -186,12 +186,18 @@ def test_what_cannot_follow_says_why(kind, method, message):
 
 def test_an_encoder_without_a_hidden_width_is_refused_by_name():
     with pytest.raises(ValueError, match="SGC cannot be trained forward-only"):
-        ForwardOnly().plan(SGC, {}, None, {}, hidden_test(DATA))
+        ForwardOnly().plan(SGC, {}, None, {"in_channels": 6}, hidden_test(DATA))
 
 
 def test_states_that_are_no_vectors_are_refused_by_name():
     with pytest.raises(ValueError, match="layer 1 of NSD returns Diffused"):
         planned(ForwardOnly(), NSD, share_maps=True)
+
+
+def test_an_encoder_of_one_graph_gets_no_further_nodes():
+    encoder = LINKX(6, 16, 16, num_nodes=60)
+    with pytest.raises(ValueError, match="LINKX has weights for each node"):
+        ForwardOnly().cut(encoder, hidden_test(DATA))
 
 
 def test_a_class_without_training_nodes_is_named():

@@ -99,7 +99,7 @@ def make_blocks(encoder: Chain, context: Context) -> list[Block]:
             f"{kind} cannot be trained forward-only: all its layers read an embedding of the "
             "features that is learned through them"
         )
-    first = _start_modules(encoder, context)
+    first = start_modules(encoder, context)
     for name, module in list(encoder.named_children()):
         if module is not encoder.layers and module not in first and _learns(module):
             setattr(encoder, name, None)
@@ -111,7 +111,8 @@ def make_blocks(encoder: Chain, context: Context) -> list[Block]:
     return blocks
 
 
-def _start_modules(encoder: Chain, context: Context) -> list[nn.Module]:
+def start_modules(encoder: Chain, context: Context) -> list[nn.Module]:
+    """What an encoder learns in its start."""
     with torch.enable_grad():
         h = encoder.start(context)
         if not isinstance(h, Tensor) or not h.requires_grad:

@@ -71,12 +71,12 @@ class LinkPhase(Phase):
 
     @property
     def kept(self) -> list[Tensor]:
-        return [self.pairs]
+        return [self.plan.pairs]
 
     @kept.setter
     def kept(self, kept: list[Tensor]) -> None:
-        self.pairs = kept[0].to(self.plan.pairs.device)
-        nodes, places = self.pairs.unique(return_inverse=True)
+        self.plan.pairs = kept[0].to(self.plan.pairs.device)
+        nodes, places = self.plan.pairs.unique(return_inverse=True)
         self.frozen, self.places = FrozenInput(self.block, self.plan.stream, nodes), places
 
     def step(self) -> Tensor:

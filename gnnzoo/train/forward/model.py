@@ -57,6 +57,11 @@ class ForwardModel(nn.Module):
         virtual_init: str = "normal",
     ) -> None:
         super().__init__()
+        if method.streams == "virtual" and getattr(encoder, "fits_one_graph", False):
+            raise ValueError(
+                f"{type(encoder).__name__} has weights for each node of one graph and cannot get "
+                "virtual nodes; method=train_mean and probe add none"
+            )
         self.encoder, self.method, self.num_classes = encoder, method, task.num_classes
         data = task.data
         nodes = data.train_mask.nonzero().squeeze(1)

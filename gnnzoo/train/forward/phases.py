@@ -61,6 +61,9 @@ class Stack:
         self.scoring = self.train
         if model.method.objective.contrasts:
             self.scoring = model.class_streams(fields, nodes)
+        if model.method.streams == "virtual":  # streams differ in edges only: one object for all
+            for stream in [*self.train, *self.scoring]:
+                stream.h = self.train[0].h
         self.votes, self.num_votes = 0.0, 0
 
     @property

@@ -137,7 +137,7 @@ class ForwardOnly:
         columns = task.num_classes if method.streams == "columns" else 0
         known = {**known, "in_channels": known["in_channels"] + columns}
         if method.merge == "concat_above":
-            encoder = with_inputs_from_above(kind, settings, make, known, task.num_classes)
+            encoder = with_inputs_from_above(kind, settings, make, known, task)
         else:
             encoder = all_hidden(kind, settings, make, known)
         return self.cut(encoder, task, hidden_width(kind, settings))
@@ -177,7 +177,7 @@ class ForwardOnly:
         if getattr(head, "batching", None) is not None:
             raise ValueError("forward-only training reads the whole graph; batching=full")
         model = nn.ModuleDict({"encoder": encoder, "head": head})
-        loop = Loop(self, self._schedule(encoder, head), model, head)
+        loop = Loop(self, self.schedule(encoder, head), model, head)
         return loop.run(checkpoint, reporter or Silent(), label)
 
     def train(
@@ -212,7 +212,8 @@ class ForwardOnly:
         )
         return model.eval(), fit
 
-    def _schedule(self, encoder: nn.Module, head: nn.Module) -> Plan:
+    def schedule(self, encoder: nn.Module, head: nn.Module) -> Plan:
+        """The phases of a training, for those who step by themselves."""
         make = self.make_optimizer
         if self.method in LINK_METHODS:
             return LinkLayerByLayer(encoder, head, self.method, make, self.clip_norm)

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from gnnzoo.models import Chain
+from gnnzoo.models import Chain, inputs
+from gnnzoo.train.forward.block import start_modules
 
 Make = Callable[..., nn.Module]
 
@@ -35,27 +36,38 @@ def all_hidden(
 
 
 def with_inputs_from_above(
-    kind: type, settings: Mapping[str, Any], make: Make, known: Mapping[str, Any], top: int
+    kind: type, settings: Mapping[str, Any], make: Make, known: Mapping[str, Any], task: Any
 ) -> Chain:
-    """A chain each of whose layers also reads the state above it, the last one `top` columns.
+    """A chain each of whose layers also reads the state above it, the last one classes.
 
     Layers are those of encoders with a single one.
 
     Raises:
-        ValueError: If such an encoder has more than a layer, or learns something beside it.
+        ValueError: If such an encoder has more than a layer, or learns something before it.
     """
+    _check_single(kind, settings, make, known, task)
     width, count = hidden_width(kind, settings), settings.get("num_layers", 1)
     below = [known["in_channels"], *[width] * (count - 1)]
-    above = [*[width] * (count - 1), top]
+    above = [*[width] * (count - 1), task.num_classes]
     chains = []
-    for inputs in zip(below, above, strict=True):
-        one = {"in_channels": sum(inputs), "out_channels": width, "num_layers": 1}
+    for pair in zip(below, above, strict=True):
+        one = {"in_channels": sum(pair), "out_channels": width, "num_layers": 1}
         chains.append(make(**{**known, **one, **kind.all_hidden}))
     first = chains[0]
-    if len(first.layers) != 1 or "num_layers" not in settings or settings.get("input_linear"):
+    first.layers = nn.ModuleList(chain.layers[0] for chain in chains)
+    return first
+
+
+def _check_single(
+    kind: type, settings: Mapping[str, Any], make: Make, known: Mapping[str, Any], task: Any
+) -> None:
+    fits = "num_layers" in settings
+    if fits:
+        one = all_hidden(kind, settings, make, {**known, "num_layers": 1}).to(task.data.x.device)
+        context = one.context(**inputs(one, task.data))
+        fits = len(one.layers) == 1 and not start_modules(one, context)
+    if not fits:
         raise ValueError(
             f"{kind.__name__} cannot be trained by method=sf_t2i: its layers cannot be given "
             "inputs from above; method=sf and sf_t2l need none"
         )
-    first.layers = nn.ModuleList(chain.layers[0] for chain in chains)
-    return first
