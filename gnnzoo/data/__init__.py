@@ -18,6 +18,7 @@ from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask
 from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
 from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
+from gnnzoo.data.neighborhood_tokens import NeighborhoodTokens
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
@@ -58,6 +59,7 @@ __all__ = [
     "NamedLinks",
     "NamedSplit",
     "NeighborBatches",
+    "NeighborhoodTokens",
     "NodeTask",
     "PyGRandomLinks",
     "RandomDestinations",

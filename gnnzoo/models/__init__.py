@@ -13,6 +13,9 @@ from gnnzoo.models.gatedgcn import GatedGCN
 from gnnzoo.models.gcn import GCN
 from gnnzoo.models.gcnii import GCNII
 from gnnzoo.models.gin import GIN
+from gnnzoo.models.gmn import GMN
+from gnnzoo.models.gps import GPS
+from gnnzoo.models.graph_mamba import GraphMamba
 from gnnzoo.models.inputs import inputs
 from gnnzoo.models.layerwise import encode_layerwise
 from gnnzoo.models.linkx import LINKX
@@ -33,6 +36,8 @@ __all__ = [
     "GCN",
     "GCNII",
     "GIN",
+    "GMN",
+    "GPS",
     "LINKX",
     "MLP",
     "NCNMPNN",
@@ -45,6 +50,7 @@ __all__ = [
     "ConvNet",
     "DirGNN",
     "GatedGCN",
+    "GraphMamba",
     "NoEncoder",
     "NodeEmbedding",
     "encode_layerwise",
