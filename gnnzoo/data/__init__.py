@@ -4,6 +4,8 @@ from gnnzoo.data.amud import AMUDResult, AMUDStability, amud, amud_over_splits
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.combined_hops import CombinedHops
+from gnnzoo.data.component_batch import ComponentBatch
+from gnnzoo.data.copy_path import copy_path
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
@@ -46,6 +48,7 @@ __all__ = [
     "Card",
     "ChecksumError",
     "CombinedHops",
+    "ComponentBatch",
     "DegreeFeatures",
     "DirectedPatterns",
     "GraphDataset",
@@ -79,6 +82,7 @@ __all__ = [
     "attributed",
     "check_links",
     "choose_direction",
+    "copy_path",
     "digits",
     "geom_gcn",
     "graph_file",

@@ -65,7 +65,9 @@ class NeighborhoodEncoder(nn.Module):
     ) -> None:
         super().__init__()
         counts = {"in_channels": in_channels, "channels": channels, "num_repeats": num_repeats}
-        counts |= {"num_layers": num_layers} | ({"node_chunk": node_chunk} if node_chunk else {})
+        counts |= {"num_layers": num_layers} | (
+            {} if node_chunk is None else {"node_chunk": node_chunk}
+        )
         for name, value in counts.items():
             check_count(name, value, 1)
         check_probability("input_dropout", input_dropout)
