@@ -143,6 +143,8 @@ class GPS(Chain):
                 attn_type=attention,
                 attn_kwargs=extra,
             )
+            if local is None:
+                block.norm1 = None  # PyG makes it all the same
             self.layers.append(GPSLayer(block))
         self.classifier = MLPLayer(hidden_channels, out_channels, dropout)
 
