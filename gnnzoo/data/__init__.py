@@ -4,6 +4,8 @@ from gnnzoo.data.amud import AMUDResult, AMUDStability, amud, amud_over_splits
 from gnnzoo.data.attributed import attributed
 from gnnzoo.data.card import Card, UnknownDatasetError, load_card
 from gnnzoo.data.combined_hops import CombinedHops
+from gnnzoo.data.component_batch import ComponentBatch
+from gnnzoo.data.copy_path import copy_path
 from gnnzoo.data.dataset import GraphDataset
 from gnnzoo.data.degree_features import DegreeFeatures
 from gnnzoo.data.digits import digits
@@ -24,6 +26,7 @@ from gnnzoo.data.links import LinkParts, LinkSplit, LinkTask
 from gnnzoo.data.local_pca import LocalPCAMaps
 from gnnzoo.data.mirrors import ChecksumError, MissingDataError
 from gnnzoo.data.negatives import RandomDestinations, UniformNegatives
+from gnnzoo.data.neighborhood_tokens import NeighborhoodTokens
 from gnnzoo.data.neighbors import NeighborBatches
 from gnnzoo.data.npz import GraphFileError
 from gnnzoo.data.ogb import ogb_node
@@ -56,6 +59,7 @@ __all__ = [
     "Card",
     "ChecksumError",
     "CombinedHops",
+    "ComponentBatch",
     "DegreeFeatures",
     "DirectedPatterns",
     "Folds",
@@ -75,6 +79,7 @@ __all__ = [
     "NamedLinks",
     "NamedSplit",
     "NeighborBatches",
+    "NeighborhoodTokens",
     "NodeTask",
     "OneHotCategories",
     "PyGRandomLinks",
@@ -97,6 +102,7 @@ __all__ = [
     "attributed",
     "check_links",
     "choose_direction",
+    "copy_path",
     "digits",
     "digits_grid",
     "geom_gcn",

@@ -14,6 +14,9 @@ from gnnzoo.models.gcn import GCN
 from gnnzoo.models.gcnii import GCNII
 from gnnzoo.models.gin import GIN
 from gnnzoo.models.gine import GINE
+from gnnzoo.models.gmn import GMN
+from gnnzoo.models.gps import GPS
+from gnnzoo.models.graph_mamba import GraphMamba
 from gnnzoo.models.input_encoding import InputEncoding
 from gnnzoo.models.inputs import inputs
 from gnnzoo.models.layerwise import encode_layerwise
@@ -38,6 +41,8 @@ __all__ = [
     "GCNII",
     "GIN",
     "GINE",
+    "GMN",
+    "GPS",
     "LINKX",
     "MLP",
     "NCNMPNN",
@@ -52,6 +57,7 @@ __all__ = [
     "DirGNN",
     "Fingerprint",
     "GatedGCN",
+    "GraphMamba",
     "InputEncoding",
     "NoEncoder",
     "NodeEmbedding",

@@ -20,6 +20,7 @@ from gnnzoo.nn.link_heuristics import AdamicAdar, CommonNeighbors, ResourceAlloc
 from gnnzoo.nn.ncn_predictor import NCNPredictor
 from gnnzoo.nn.ncnc_predictor import NCNCPredictor
 from gnnzoo.nn.neighbor_conv import NeighborConv
+from gnnzoo.nn.neighborhood_encoder import NeighborhoodEncoder
 from gnnzoo.nn.node_adaptive_combine import NodeAdaptiveCombine
 from gnnzoo.nn.pair_predictors import DotPredictor, MLPPredictor
 from gnnzoo.nn.pattern_attention import PatternAttention
@@ -61,6 +62,7 @@ __all__ = [
     "NCNCPredictor",
     "NCNPredictor",
     "NeighborConv",
+    "NeighborhoodEncoder",
     "NodeAdaptiveCombine",
     "PatternAttention",
     "PersonalizedPageRank",

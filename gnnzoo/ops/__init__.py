@@ -10,9 +10,11 @@ from gnnzoo.ops.composed_features import ComposedFeatures, side_by_side
 from gnnzoo.ops.csr import CSR
 from gnnzoo.ops.gated_hops import gated_hops
 from gnnzoo.ops.graph import Graph, as_graph
+from gnnzoo.ops.induced_edges import induced_edges
 from gnnzoo.ops.inverse_root import inverse_root, pseudo_inverse_root
 from gnnzoo.ops.local_pca import local_pca_maps
 from gnnzoo.ops.matrix import SparseMatrix
+from gnnzoo.ops.node_order import LineUp, NodeOrder
 from gnnzoo.ops.orthogonal import num_parameters, orthogonal_maps
 from gnnzoo.ops.overlap import Overlap, neighbor_overlap
 from gnnzoo.ops.pattern_words import PatternSettings, directed_patterns
@@ -29,7 +31,9 @@ from gnnzoo.ops.sparse_features import SparseFeatures, take_rows
 from gnnzoo.ops.spmm import spmm
 from gnnzoo.ops.ssd import ssd_scan
 from gnnzoo.ops.subgraph import drop_links, keep_entries
+from gnnzoo.ops.tokens import TokenSettings, neighborhood_tokens, token_matrix
 from gnnzoo.ops.two_steps import two_step_counts
+from gnnzoo.ops.walks import random_walks
 
 __all__ = [
     "CSR",
@@ -39,6 +43,8 @@ __all__ = [
     "ComposedFeatures",
     "FlatLaplacian",
     "Graph",
+    "LineUp",
+    "NodeOrder",
     "Overlap",
     "PatternSettings",
     "Sequences",
@@ -46,6 +52,7 @@ __all__ = [
     "SheafLaplacian",
     "SparseFeatures",
     "SparseMatrix",
+    "TokenSettings",
     "as_graph",
     "as_sheaf_graph",
     "attend",
@@ -56,15 +63,18 @@ __all__ = [
     "drop_links",
     "fill_patterns",
     "gated_hops",
+    "induced_edges",
     "inverse_root",
     "keep_entries",
     "local_pca_maps",
     "neighbor_overlap",
+    "neighborhood_tokens",
     "num_parameters",
     "orthogonal_maps",
     "pool_bags",
     "propagate_along",
     "pseudo_inverse_root",
+    "random_walks",
     "reverse_graph",
     "sample_bags",
     "sample_rows",
@@ -79,5 +89,6 @@ __all__ = [
     "ssd_scan",
     "symmetrised",
     "take_rows",
+    "token_matrix",
     "two_step_counts",
 ]

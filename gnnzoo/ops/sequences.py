@@ -1,7 +1,5 @@
 """Sequences of any lengths, one behind the other along the first axis of a tensor, no padding."""
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
@@ -22,6 +20,9 @@ class Sequences:
     def __init__(self, start: Tensor, length: int | None = None) -> None:
         self.start = start
         self.length = length
+        # Not by cached_property, whose lock torch.compile cannot look through.
+        self._position: Tensor | None = None
+        self._reverse: Sequences | None = None
 
     @classmethod
     def from_ids(cls, ids: Tensor) -> "Sequences":
@@ -82,20 +83,24 @@ class Sequences:
         """Where the tokens are expected."""
         return self.start.device
 
-    @cached_property
+    @property
     def position(self) -> Tensor:
         """``[num_tokens]``, int32: place of each token in its sequence, from 0."""
-        place = torch.arange(self.num_tokens, dtype=torch.int32, device=self.device)
-        if self.num_tokens == 0:
-            return place
-        return place - torch.where(self.start, place, 0).cummax(0).values
+        if self._position is None:
+            place = torch.arange(self.num_tokens, dtype=torch.int32, device=self.device)
+            if self.num_tokens:
+                place = place - torch.where(self.start, place, 0).cummax(0).values
+            self._position = place
+        return self._position
 
-    @cached_property
+    @property
     def reverse(self) -> "Sequences":
         """The same sequences read from the last token to the first."""
-        end = torch.ones_like(self.start)
-        end[:-1] = self.start[1:]
-        return type(self)(end.flip(0), self.length)
+        if self._reverse is None:
+            end = torch.ones_like(self.start)
+            end[:-1] = self.start[1:]
+            self._reverse = type(self)(end.flip(0), self.length)
+        return self._reverse
 
     def __repr__(self) -> str:
         return f"Sequences({self.num_tokens} tokens)"

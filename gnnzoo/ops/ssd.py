@@ -225,9 +225,9 @@ def _save(ctx, inputs, output):
 
 
 def _backward(ctx, grad, _):
-    d = ctx.saved_tensors[5]
-    grads = list(_ssd_backward(grad, *ctx.saved_tensors, *ctx.settings))
-    grads[5] = None if d is None else grads[5].to(d.dtype)
+    saved = ctx.saved_tensors  # once: checkpointing hands each out a single time
+    grads = list(_ssd_backward(grad, *saved, *ctx.settings))
+    grads[5] = None if saved[5] is None else grads[5].to(saved[5].dtype)
     return (*grads, None, None, None)
 
 

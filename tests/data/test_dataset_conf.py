@@ -138,7 +138,7 @@ def test_every_data_set_builds_or_says_what_is_missing(name, settings, tmp_path)
     np.savez(path, x=x, y=np.array([0, 1]), edge_index=np.array([[0], [1]]))
     overrides = [f"dataset.path={path}"] if name == "file" else []
     node = settings(f"dataset={name}", *overrides)["dataset"]
-    if name in ("digits", "digits_grid", "file"):
+    if name in ("digits", "digits_grid", "copy_path", "file"):
         assert isinstance(build(node), GraphDataset)
     else:
         with pytest.raises(MissingDataError, match="looked in"):

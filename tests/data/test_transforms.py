@@ -7,10 +7,12 @@ from torch_geometric.transforms import BaseTransform, NormalizeFeatures
 
 from gnnzoo.data import (
     CombinedHops,
+    ComponentBatch,
     CSRGraph,
     DegreeFeatures,
     DirectedPatterns,
     LocalPCAMaps,
+    NeighborhoodTokens,
     ReverseGraph,
     RowNormalizeFeatures,
     SmoothFeatures,
@@ -23,6 +25,7 @@ TRANSFORMS = [CSRGraph(), RowNormalizeFeatures(), SparsifyFeatures(max_density=1
 TRANSFORMS += [SmoothFeatures(num_hops=2), LocalPCAMaps(dim=2), DegreeFeatures(3)]
 TRANSFORMS += [DirectedPatterns(), DirectedPatterns(cache="memory")]
 TRANSFORMS += [ReverseGraph(), CombinedHops(2), CombinedHops(2, cache="memory")]
+TRANSFORMS += [NeighborhoodTokens(), NeighborhoodTokens(cache="memory"), ComponentBatch()]
 
 
 def toy() -> Data:
@@ -157,6 +160,29 @@ def test_degree_features_replace_others_and_need_no_edges():
         DegreeFeatures(-1)
 
 
+def test_tokens_are_kept_for_equal_edges_and_settings_only():
+    kept = NeighborhoodTokens(cache="memory")
+    first, again = kept(toy()), kept(toy())
+    assert again.tokens is first.tokens
+    assert again.token_weights is first.token_weights
+    assert torch.equal(NeighborhoodTokens()(toy()).tokens, first.tokens)
+    other = toy()
+    other.edge_index = other.edge_index[:, :4]
+    assert not torch.equal(kept(other).tokens, first.tokens)
+    assert NeighborhoodTokens(seed=1, cache="memory")(toy()).tokens is not first.tokens
+    without = NeighborhoodTokens(walk_length=0)(first)
+    assert "tokens" not in without
+    assert "token_weights" not in without
+    with pytest.raises(ValueError, match="cache must be one of None, 'memory', got 'disk'"):
+        NeighborhoodTokens(cache="disk")
+
+
+def test_components_are_graphs_of_their_own():
+    data = toy()
+    data.edge_index = torch.tensor([[0, 3], [2, 1]])
+    assert ComponentBatch()(data).batch.tolist() == [0, 1, 0, 1]
+
+
 def test_an_impossible_density_is_refused():
     with pytest.raises(ValueError, match=r"max_density must be in \[0, 1\], got 10"):
         SparsifyFeatures(max_density=10)
@@ -166,4 +192,5 @@ def test_reprs_show_the_settings():
     assert repr(SparsifyFeatures(0.2)) == "SparsifyFeatures(max_density=0.2)"
     assert repr(SmoothFeatures(2)) == "SmoothFeatures(num_hops=2)"
     assert repr(DegreeFeatures(8)) == "DegreeFeatures(max_degree=8)"
+    assert repr(NeighborhoodTokens(3)) == "NeighborhoodTokens(3, 4, 2, weights='mean')"
     assert repr(CSRGraph()) == "CSRGraph()"
