@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from torch import nn
 
 from gnnzoo.config import ConfigError, build, compose, resolve_target
@@ -45,6 +46,9 @@ def build_model(settings) -> nn.Module:
 
 
 ASKED_FOR = [name for name in options("tuned") if name.startswith(("luo2024/", "searched/"))]
+OF_GRAPHS = [
+    name for name in options("dataset") if (conf_root() / f"protocol/{name}/graph.yaml").exists()
+]
 FOR_LINKS = [name for name in options("tuned") if name.startswith("heart/")]
 
 
@@ -68,10 +72,36 @@ def test_every_recipe_composes_builds_and_is_found_by_itself(name):
     check_recipe(name, compose(parts))
 
 
+def of_recipe(name: str) -> tuple[str, str]:
+    """Data set and model of a recipe; one of a variant is named like the model and more."""
+    _, dataset, last = name.split("/")
+    models = [model for model in options("model") if f"{last}_".startswith(f"{model}_")]
+    return dataset if dataset in options("dataset") else "digits", max(models, key=len)
+
+
+@pytest.mark.parametrize("name", options("start"))
+def test_other_defaults_under_a_head_apply_before_recipes(name):
+    head, pair = name.split("/")
+    model, trainer = pair.rsplit("_", 1)
+    if model not in options("model"):
+        pytest.skip(f"there is no model {model}")
+    parts = [f"model={model}", f"trainer={trainer}"]
+    settings = compose(["dataset=digits_grid", f"head={head}", *parts]).settings
+    own = OmegaConf.load(conf_root() / "start" / f"{name}.yaml")
+    assert OmegaConf.merge(settings, own) == settings
+    build_model(settings.model)
+    elsewhere = compose(["dataset=digits", *parts]).settings
+    assert elsewhere.trainer.lr != settings.trainer.lr
+
+
+def test_a_published_recipe_wins_over_other_defaults_under_a_head():
+    model = compose(["dataset=ogbg_molesol", "model=gine"]).settings.model
+    assert (model.hidden_channels, model.dropout) == (300, 0.5)
+
+
 @pytest.mark.parametrize("name", ASKED_FOR)
 def test_recipes_beside_the_default_one_apply_when_asked_for_by_name(name):
-    _, dataset, model = name.split("/")
-    dataset = dataset if dataset in options("dataset") else "digits"
+    dataset, model = of_recipe(name)
     composed = compose([f"dataset={dataset}", f"model={model}", f"tuned={name}"])
     check_recipe(name, composed)
     assert compose([f"dataset={dataset}", f"model={model}"]).tuned != name
@@ -80,9 +110,11 @@ def test_recipes_beside_the_default_one_apply_when_asked_for_by_name(name):
         assert composed.settings.model.classifier == "linear"
 
 
-@pytest.mark.parametrize("name", ASKED_FOR)
+@pytest.mark.parametrize(
+    "name", [name for name in ASKED_FOR if of_recipe(name)[0] not in OF_GRAPHS]
+)
 def test_recipes_beside_the_default_one_run_an_epoch(name, workspace, toy_graph):
-    model = name.split("/")[-1]
+    model = of_recipe(name)[1]
     width = {} if model == "sgc" else {"model.hidden_channels": 8}
     settings = {"dataset.path": str(toy_graph), "trainer.epochs": 1, **width}
     record = run(model=model, dataset="file", tuned=name, **settings)

@@ -13,10 +13,10 @@ from torch_geometric.data import Data
 from gnnzoo.data.card import load_card
 from gnnzoo.data.graph_task import GraphParts, GraphSet
 from gnnzoo.data.graph_union import graph_union
+from gnnzoo.data.kept_tensors import kept_tensors
 from gnnzoo.data.mirrors import combined_sha256, dataset_lock, ensure_raw
 from gnnzoo.data.ogb_graphs import molecules
 from gnnzoo.data.stored_parts import PARTS, join_parts
-from gnnzoo.files import write_atomically
 
 SOURCES = ("smiles", "stored")
 SPLIT = "splits_random_stratified_peptide.pickle"
@@ -62,18 +62,18 @@ def peptides(
 
 def _from_smiles(name: str, folder: Path, sha256: str) -> tuple[Data, GraphParts]:
     import pandas as pd
-    from safetensors import safe_open
 
     # A pickle of arrays, opened because its checksum is the one on the card.
     split = pickle.loads((folder / SPLIT).read_bytes())
     parts = tuple(torch.as_tensor(split[part]).long() for part in PARTS)
     table = pd.read_csv(folder / "raw/peptide_multi_class_dataset.csv.gz")
-    kept = folder / "processed/graphs.safetensors"
-    with dataset_lock(name):
-        if not _made_of(kept, sha256):
-            _keep(kept, _featurised(table["smiles"], _smiles2graph()), sha256)
-    with safe_open(kept, "pt") as stored:
-        graphs = {key: stored.get_tensor(key).long() for key in stored.keys()}  # noqa: SIM118
+    with dataset_lock(name):  # featurised once, by whoever comes first
+        kept = kept_tensors(
+            folder / "processed/graphs.safetensors",
+            sha256,
+            lambda: _featurised(table["smiles"], _smiles2graph()),
+        )
+    graphs = {key: value.long() for key, value in kept.items()}
     y = torch.tensor([ast.literal_eval(labels) for labels in table["labels"]])
     return graph_union(y=y, **graphs), parts
 
@@ -94,26 +94,10 @@ def _smiles2graph() -> Callable[[str], dict[str, Any]]:
 def _featurised(smiles: Any, smiles2graph: Callable[[str], dict[str, Any]]) -> dict[str, Tensor]:
     graphs = [smiles2graph(text) for text in smiles]
     rows = {"x": "node_feat", "edge_attr": "edge_feat"}
-    return {
+    found = {
         "edge_index": torch.cat([torch.as_tensor(g["edge_index"]) for g in graphs], dim=1),
         "num_nodes": torch.tensor([int(g["num_nodes"]) for g in graphs]),
         "num_edges": torch.tensor([g["edge_index"].shape[1] for g in graphs]),
         **{key: torch.cat([torch.as_tensor(g[row]) for g in graphs]) for key, row in rows.items()},
     }
-
-
-def _keep(path: Path, graphs: dict[str, Tensor], sha256: str) -> None:
-    from safetensors.torch import save_file
-
-    small = {key: value.to(torch.int32).contiguous() for key, value in graphs.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda temporary: save_file(small, temporary, {"made_of": sha256}))
-
-
-def _made_of(path: Path, sha256: str) -> bool:
-    from safetensors import safe_open
-
-    if not path.is_file():
-        return False
-    with safe_open(path, "pt") as stored:
-        return (stored.metadata() or {}).get("made_of") == sha256
+    return {key: value.int() for key, value in found.items()}  # half the file

@@ -1,7 +1,7 @@
 """Graph sets of the TUDataset collection, read by PyG, with the folds of the fair comparison.
 
-The raw files are parsed at every start instead of keeping PyG's ``processed`` folder: there is no
-cache that a kill could leave half-written.
+The raw files are parsed once; what they hold is kept beside them in one file, not in PyG's
+``processed`` folder, which a kill could leave half-written.
 """
 
 import json
@@ -17,9 +17,11 @@ from torch_geometric.utils import degree
 from gnnzoo.data.card import load_card
 from gnnzoo.data.graph_task import GraphParts, GraphSet, check_parts
 from gnnzoo.data.graph_union import graph_union
+from gnnzoo.data.kept_tensors import kept_tensors
 from gnnzoo.data.mirrors import combined_sha256, ensure_raw
 
 NODE_FEATURES = ("given", "constant", "degree", "degree_onehot")
+FORMAT = 1  # of the kept file; raised when the same raw files give another
 MAX_DEGREE = 135  # largest with a column of its own; a fixed number says nothing of test graphs
 
 
@@ -52,25 +54,26 @@ def tudataset(
         raise ValueError(f"node_features must be one of {known}, got {node_features!r}")
     card = load_card(name.lower().replace("-", "_"))
     folder = ensure_raw(card)
-    raw, slices, sizes = read_tu_data(str(folder), name)
-    union = _union(raw, slices)
+    sha256 = combined_sha256(card.files["graph"], folder)
+    union, num_attributes = _parsed(name, folder, sha256)
+    given = union.get("x")
     num_classes = int(union.y.max()) + 1
     if check_sizes:
         card.check_sizes(
             num_graphs=union.y.numel(),
             num_nodes=union.num_nodes,
             num_edges=union.num_edges,
-            num_features=0 if raw.x is None else raw.x.size(1),
+            num_features=0 if given is None else given.size(1),
             num_classes=num_classes,
         )
     if node_features != "given":
         union.x = _made(union, node_features)
-    elif raw.x is None:
+    elif given is None:
         raise ValueError(f"{name} has no node features; node_features=degree makes some")
     elif not node_attributes:
-        if sizes["num_node_labels"] == 0:
+        if given.size(1) == num_attributes:
             raise ValueError(f"{name} has no node labels; node_attributes=true gives attributes")
-        union.x = raw.x[:, sizes["num_node_attributes"] :].contiguous()
+        union.x = given[:, num_attributes:].contiguous()
     graphs = {}
     if "folds" in card.files:
         graphs["fair"] = lambda: load_folds(_folds_file(name), union.y.numel())
@@ -78,7 +81,7 @@ def tudataset(
         name=card.name,
         data=union,
         num_classes=num_classes,
-        sha256=combined_sha256(card.files["graph"], folder),
+        sha256=sha256,
         card=card,
         graphs=graphs,
     )
@@ -110,13 +113,24 @@ def _folds_file(name: str) -> Path:
     return folder / f"{name}_splits.json"
 
 
-def _union(raw: Data, slices: dict[str, Tensor]) -> Data:
-    """The union; PyG counts no edges for graphs without any at the end."""
-    num_nodes = torch.tensor(raw._num_nodes) if raw.x is None else slices["x"].diff()
-    num_edges = torch.zeros_like(num_nodes)
-    counted = slices["edge_index"].diff()
-    num_edges[: counted.numel()] = counted
-    return graph_union(raw.edge_index, num_nodes, num_edges, raw.y, raw.x, raw.get("edge_attr"))
+def _parsed(name: str, folder: Path, sha256: str) -> tuple[Data, int]:
+    """The union, and how many of its features are attributes; they come before labels."""
+
+    def parse() -> dict[str, Tensor]:
+        raw, slices, sizes = read_tu_data(str(folder), name)
+        num_nodes = torch.tensor(raw._num_nodes) if raw.x is None else slices["x"].diff()
+        num_edges = torch.zeros_like(num_nodes)
+        counted = slices["edge_index"].diff()  # PyG counts none for graphs without any at the end
+        num_edges[: counted.numel()] = counted
+        found = {"edge_index": raw.edge_index, "y": raw.y, "x": raw.x}
+        found |= {"edge_attr": raw.get("edge_attr"), "num_nodes": num_nodes, "num_edges": num_edges}
+        found["num_attributes"] = torch.tensor(sizes["num_node_attributes"])
+        return {key: value for key, value in found.items() if value is not None}
+
+    path = folder.parent / "kept" / "graphs.safetensors"
+    graphs = kept_tensors(path, f"{FORMAT} {sha256}", parse)
+    num_attributes = int(graphs.pop("num_attributes"))
+    return graph_union(**graphs), num_attributes
 
 
 def _made(data: Data, kind: str) -> Tensor:
