@@ -84,7 +84,7 @@ def test_a_data_set_without_a_loader_is_shown_and_the_rest_goes_on(no_data, caps
 def test_an_unknown_benchmark_is_refused_with_the_known_ones_named():
     with pytest.raises(
         ValueError,
-        match="no benchmark 'gnc'; there are: classics, dagnn, gcn, loop, ncn, overlap, patterns",
+        match="no benchmark 'gnc'; there are: classics, dagnn, forward, gcn, loop, ncn, overlap",
     ):
         run_benchmarks(["dagnn", "gnc"])
 

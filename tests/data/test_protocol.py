@@ -86,6 +86,7 @@ def test_direction_is_decided_by_the_training_labels_of_the_split(make):
     task = make(direction="auto")(dataset, 1)
     assert task.direction.amud.num_labelled == int(task.data.train_mask.sum())
     hidden = task.data.clone()
+    hidden.edge_index = edges
     hidden.y[~task.data.train_mask] = 0
     again = choose_direction(hidden, "auto", hidden.train_mask)[1]
     assert again.amud.score == task.direction.amud.score
