@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class PeakBytes(TorchDispatchMode):
-    """Most bytes that tensors made inside hold at one time, and bytes of the largest.
+    """Most bytes that tensors made inside hold at one time, of the largest, and of all together.
 
     Args:
         held: Tensors from outside, which do not count.
@@ -16,7 +16,7 @@ class PeakBytes(TorchDispatchMode):
 
     def __init__(self, held):
         super().__init__()
-        self.live = self.peak = self.largest = 0
+        self.live = self.peak = self.largest = self.total = 0
         self.seen = {tensor.untyped_storage()._cdata for tensor in held}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -32,6 +32,7 @@ class PeakBytes(TorchDispatchMode):
             return
         self.seen.add(key)
         self.live += size
+        self.total += size
         self.largest = max(self.largest, size)
         self.peak = max(self.peak, self.live)
         weakref.finalize(storage, self._gone, key, size)

@@ -123,22 +123,33 @@ def fill_patterns(
             first, then the hops of the first pattern, and so on.
         x: ``[num_nodes, channels]``, floating point.
     """
-    operators = pattern_operators(graph)
+    operators, num_nodes, width = pattern_operators(graph), *x.shape
+    most = num_nodes * min(block_channels, width)
+    # Allocated once: memory that is let go between blocks stays in the process, and adds up.
+    room = [torch.empty(most, dtype=compute_dtype(x), device=x.device) for _ in range(3)]
     with torch.no_grad():
-        for start in range(0, x.size(1), block_channels):
-            channels = slice(start, min(start + block_channels, x.size(1)))
-            _fill_block(out[:, :, channels], _channels(x, channels), operators, settings)
+        for start in range(0, width, block_channels):
+            channels = slice(start, min(start + block_channels, width))
+            given, *buffers = (_shaped(part, num_nodes, channels) for part in room)
+            block = _channels(x, channels, given)
+            _fill_block(out[:, :, channels], block, buffers, operators, settings)
+
+
+def _shaped(room: Tensor, num_nodes: int, channels: slice) -> Tensor:
+    """The first of the values, as a block of these channels."""
+    width = channels.stop - channels.start
+    return room[: num_nodes * width].view(num_nodes, width)
 
 
 def _fill_block(
     out: Tensor,
     x: Tensor | SparseMatrix,
+    buffers: list[Tensor],
     operators: PatternOperators,
     settings: PatternSettings,
 ) -> None:
-    """One block; three buffers at most, the input being one of them if it is dense."""
+    """One block, with two buffers of its size."""
     dtype = x.dtype
-    buffers = [torch.empty(x.shape, dtype=dtype, device=x.device) for _ in range(2)]
     out[:, 0] = x if isinstance(x, Tensor) else _dense(x, buffers[0])
     for i, (pattern, word) in enumerate(zip(settings.patterns, settings.words, strict=True)):
         left, right = operators.scales(pattern, settings, dtype)
@@ -199,11 +210,11 @@ def _places(csr: CSR) -> Tensor:
     return csr.row.long() * csr.num_cols + csr.col
 
 
-def _channels(x: Tensor | SparseFeatures, channels: slice) -> Tensor | SparseMatrix:
-    """A block of channels in the type that products are computed in."""
+def _channels(x: Tensor | SparseFeatures, channels: slice, room: Tensor) -> Tensor | SparseMatrix:
+    """A block of channels in the type that products are computed in; in `room` if dense."""
     dtype = compute_dtype(x)
     if isinstance(x, Tensor):
-        return x[:, channels].to(dtype).contiguous()
+        return room.copy_(x[:, channels])
     csr = x.matrix.csr
     entries = ((csr.col >= channels.start) & (csr.col < channels.stop)).nonzero().squeeze(1)
     col = csr.col[entries] - channels.start
