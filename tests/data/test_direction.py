@@ -1,9 +1,11 @@
 """Arcs kept or made undirected: as asked for, or as the training labels say."""
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
 
+import gnnzoo
 from gnnzoo.data import AMUDTransform, choose_direction
 from tests.data.test_amud import hubs_and_leaves
 
@@ -83,3 +85,17 @@ def test_what_cannot_be_decided_is_said(data):
         choose_direction(data, "auto", data.train_mask)
     with pytest.raises(ValueError, match=r"threshold must be in \[0, 1\], got 2"):
         AMUDTransform(2)
+
+
+def test_a_run_says_and_records_what_was_decided(workspace, capfd):
+    edge_index, y = hubs_and_leaves()
+    x = np.eye(len(y), dtype=np.float32)
+    labels = {"edge_index": edge_index.numpy(), "y": (y % 6).numpy()}
+    np.savez("hubs.npz", x=x, **labels)
+    asked = {"dataset.path": "hubs.npz", "dataset.directed": True, "protocol.direction": "auto"}
+    settings = {"dataset": "file", "protocol": "random_shares", "trainer.epochs": 1, **asked}
+    record = gnnzoo.run(model="dirgnn", device="cpu", **settings)
+    decided = record["protocol"]["direction"]
+    assert (decided["asked"], decided["kept"]) == ("auto", True)
+    assert decided["why"].startswith("AMUD (reconstructed): keep the arcs; ")
+    assert f"direction: {decided['why']}\n" in capfd.readouterr().err
